@@ -1,0 +1,1 @@
+"""Environment wrappers whose observations are the latents of a learner trained online."""
