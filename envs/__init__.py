@@ -1,0 +1,70 @@
+"""Frames to learn from: sprites, sources, and the Gymnasium environments made of them.
+
+Importing this package registers the environments. The rest is loaded on first use, so that
+registering does not cost the import of OpenCV.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .registration import register_environments
+
+if TYPE_CHECKING:
+    from .families import FAMILIES, check_family
+    from .idx import DataError, load_images, read_idx
+    from .reach import SpriteReach
+    from .sources import (
+        SOURCE_NAMES,
+        Batch,
+        Segment,
+        Source,
+        make_source,
+        parse_sequence,
+        parse_source,
+    )
+    from .stream import SpriteStream
+
+__all__ = [
+    "FAMILIES",
+    "SOURCE_NAMES",
+    "Batch",
+    "DataError",
+    "Segment",
+    "Source",
+    "SpriteReach",
+    "SpriteStream",
+    "check_family",
+    "load_images",
+    "make_source",
+    "parse_sequence",
+    "parse_source",
+    "read_idx",
+    "register_environments",
+]
+
+_HOMES = {
+    "families": ("FAMILIES", "check_family"),
+    "idx": ("DataError", "load_images", "read_idx"),
+    "reach": ("SpriteReach",),
+    "sources": (
+        "SOURCE_NAMES",
+        "Batch",
+        "Segment",
+        "Source",
+        "make_source",
+        "parse_sequence",
+        "parse_source",
+    ),
+    "stream": ("SpriteStream",),
+}
+
+register_environments()
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
