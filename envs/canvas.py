@@ -52,7 +52,7 @@ def to_pixels(position: npt.ArrayLike, size: int) -> Integers:
 
 def to_position(pixels: Integers, size: int) -> Floats:
     """The inverse of `to_pixels`: positions in [0, 1] of the range that sprites can move in."""
-    return (pixels / (size - sprite_side(size))).astype(np.float32)
+    return np.asarray(pixels / (size - sprite_side(size)), dtype=np.float32)
 
 
 def paste(sprites: Images, pixels: Integers, size: int) -> Images:
@@ -71,7 +71,7 @@ def paste(sprites: Images, pixels: Integers, size: int) -> Images:
 
 def invert(frames: Images) -> Images:
     """Dark sprites on white, with the contrast reduced to `INVERTED_CONTRAST`."""
-    return np.rint(255 - INVERTED_CONTRAST * frames).astype(np.uint8)
+    return np.asarray(np.rint(255 - INVERTED_CONTRAST * np.arange(256)), np.uint8)[frames]
 
 
 def show(frame: Images, side: int = 256) -> Images:

@@ -30,12 +30,14 @@ class Outline:
     Attributes:
         fills: polygons that are filled with the texture.
         holes: polygons that are cut out again.
+        straps: polylines with their width, filled like the polygons.
         bands: polygons whose texture is multiplied by a level.
         seams: polylines with their width; their texture is multiplied by a level.
     """
 
     fills: list[Points]
     holes: list[Points] = field(default_factory=list)
+    straps: list[tuple[Points, float]] = field(default_factory=list)
     bands: list[tuple[Points, float]] = field(default_factory=list)
     seams: list[tuple[Points, float, float]] = field(default_factory=list)
 
@@ -50,12 +52,13 @@ def _mirror(*right: tuple[float, float]) -> Points:
     return np.vstack([half, np.array([1, 0]) + half[::-1] * np.array([-1, 1])])
 
 
-def _soft(points: Points, rounds: int = 2) -> Points:
-    """Rounds the corners of a polygon by Chaikin's corner cutting."""
+def _soft(points: Points, rounds: int = 2, reach: float = 0.06) -> Points:
+    """Rounds the corners of a polygon: Chaikin's corner cutting, at most `reach` of each edge."""
     for _ in range(rounds):
-        following = np.roll(points, -1, axis=0)
-        points = np.stack([points * 0.8 + following * 0.2, points * 0.2 + following * 0.8], axis=1)
-        points = points.reshape(-1, 2)
+        edges = np.roll(points, -1, axis=0) - points
+        lengths = np.sqrt((edges**2).sum(axis=1, keepdims=True))
+        cuts = edges * np.minimum(0.25, reach / np.maximum(lengths, 1e-9))
+        points = np.stack([points + cuts, points + edges - cuts], axis=1).reshape(-1, 2)
     return points
 
 
@@ -77,9 +80,9 @@ def _top(cut: float, shape: Points, sleeve: float, hem: float) -> Outline:
               (inner_x, end_y + 0.07 * (1 - sleeve)), (0.5 + hem * 0.85, 0.3), (0.55, 0.2)), 1
     )  # fmt: skip
     left = right * np.array([-1, 1]) + np.array([1, 0])
-    armpit = _path((0.5 + shoulder * 1.02, 0.1), (0.5 + hem, 0.36), (0.5 + hem, 0.7))
-    level = 0.45 + 0.2 * cut
-    seams = [(armpit, 0.022, level), (armpit * np.array([-1, 1]) + np.array([1, 0]), 0.022, level)]
+    armpit = _path((0.5 + shoulder * 1.02, 0.1), (0.5 + hem, 0.36), (0.5 + hem, 0.98))
+    other = armpit * np.array([-1, 1]) + np.array([1, 0])
+    seams = [(line, 0.035, 0.15 + 0.2 * cut) for line in (armpit, other)]
     return Outline([body, right, left], [_neck(neck, 0.06 + 0.1 * cut)], seams=seams)
 
 
@@ -89,8 +92,7 @@ def _t_shirt(cut: float, shape: Points) -> Outline:
 
 def _pullover(cut: float, shape: Points) -> Outline:
     outline = _top(cut * 0.5, shape, sleeve=0.86 + 0.12 * cut, hem=0.26 + 0.03 * shape[3])
-    ribs = [_path((0, 0.89), (1, 0.89), (1, 1), (0, 1))]
-    outline.bands = [(rib, 0.6) for rib in ribs]
+    outline.bands = [(_path((0, 0.9), (1, 0.9), (1, 1), (0, 1)), 0.6)]
     return outline
 
 
@@ -134,18 +136,17 @@ def _dress(cut: float, shape: Points) -> Outline:
 
 
 def _sandal(cut: float, shape: Points) -> Outline:
-    heel, thick = 0.1 + 0.25 * cut, 0.06 + 0.04 * shape[0]
-    sole = _soft(_path((0.02, 0.86 - heel), (0.3, 0.88 - heel * 0.8), (0.6, 0.88), (0.98, 0.86),
-                       (0.98, 0.86 + thick), (0.58, 0.9 + thick), (0.3, 0.88 + thick - heel * 0.8),
-                       (0.16, 0.96), (0.03, 0.96)), 1)  # fmt: skip
-    fills = [sole]
-    for base, tip, lean in ((0.62, 0.5, 0.16), (0.8, 0.6, 0.1)):
-        y = 0.66 - 0.25 * shape[1] * (1 - tip)
-        fills.append(_path((base, 0.9), (base - lean, y), (base - lean + 0.1, y), (base + 0.1, 0.9)))
-    top = 0.45 - 0.2 * shape[2]
-    fills.append(_path((0.02, 0.88 - heel), (0.06, top), (0.15, top), (0.12, 0.88 - heel)))
-    fills.append(_path((0.06, top), (0.6, 0.66), (0.66, 0.72), (0.08, top + 0.1)))
-    return Outline(fills)
+    heel, thick, top = 0.02 + 0.2 * cut, 0.07 + 0.04 * shape[0], 0.38 - 0.12 * shape[1]
+    back = 0.84 - heel
+    sole = _soft(_path((0.02, back), (0.25, back), (0.55, 0.85), (0.98, 0.85), (0.98, 0.85 + thick),
+                       (0.5, 0.85 + thick), (0.26, back + thick + 0.02), (0.2, 0.85 + thick),
+                       (0.04, 0.85 + thick)), 1)  # fmt: skip
+    arch = 0.6 + 0.08 * shape[2]
+    toe = _path((0.6, 0.86), (0.68, arch), (0.82, arch + 0.03), (0.93, 0.88))
+    ankle = _path((0.07, back), (0.1, top), (0.3, top + 0.06), (0.42, 0.84 - heel * 0.4))
+    instep = _path((0.1, top + 0.05), (0.4, top + 0.2), (0.68, arch))
+    width = 0.07 + 0.03 * shape[3]
+    return Outline([sole], straps=[(toe, width), (ankle, width), (instep, width)])
 
 
 def _trainer(cut: float, shape: Points) -> Outline:
@@ -166,12 +167,12 @@ def _trainer(cut: float, shape: Points) -> Outline:
 def _bag(cut: float, shape: Points) -> Outline:
     top, narrow = 0.32 + 0.12 * cut, 0.1 * shape[0]
     body = _soft(_mirror((0.96 - narrow, top), (0.98, 0.93)), 1)
-    body = np.clip(body * np.array([1.04, 1.0]) - np.array([0.02, 0]), 0.0, 1.0)
     reach, strap = 0.2 + 0.12 * shape[1], 0.05 + 0.03 * shape[2]
     outer = _soft(_mirror((0.5 + reach * 0.6, 0.03), (0.5 + reach, top + 0.08)), 2)
     inner = _soft(_mirror((0.5 + reach * 0.6 - strap, 0.03 + strap), (0.5 + reach - strap, top)), 2)
     flap = top + 0.16 + 0.14 * shape[3]
-    seams = [(_path((0, flap), (1, flap)), 0.03, 0.3), (_path((0.5, flap), (0.5, flap + 0.06)), 0.08, 0.2)]
+    clasp = _path((0.5, flap), (0.5, flap + 0.06))
+    seams = [(_path((0, flap), (1, flap)), 0.03, 0.3), (clasp, 0.08, 0.2)]
     return Outline([outer, body], [np.minimum(inner, [1.0, top])], seams=seams)
 
 
@@ -254,17 +255,21 @@ def _render(
         points[:, 0] -= drawn["slant"] * points[:, 1]
         return points
 
-    corners = np.vstack([place(polygon) for polygon in outline.fills])
+    filled = [*outline.fills, *(line for line, _ in outline.straps)]
+    corners = np.vstack([place(points) for points in filled])
     low, high = corners.min(axis=0), corners.max(axis=0)
     scale = min(1.0, 0.98 / (high - low).max())
 
     def fixed(points: Points) -> npt.NDArray[np.int32]:
         pixels = ((place(points) - (low + high) / 2) * scale + 0.5) * canvas - 0.5
-        return np.rint(pixels * 2**SUBPIXEL_BITS).astype(np.int32)
+        return np.asarray(np.rint(pixels * 2**SUBPIXEL_BITS), dtype=np.int32)
 
     mask = np.zeros((canvas, canvas), dtype=np.uint8)
     for polygon in outline.fills:
         cv2.fillPoly(mask, [fixed(polygon)], 255, cv2.LINE_8, SUBPIXEL_BITS)
+    for line, width in outline.straps:
+        thickness = max(1, round(width * canvas))
+        cv2.polylines(mask, [fixed(line)], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
     for polygon in outline.holes:
         cv2.fillPoly(mask, [fixed(polygon)], 0, cv2.LINE_8, SUBPIXEL_BITS)
     level = np.ones((canvas, canvas), dtype=np.float32)
@@ -275,4 +280,4 @@ def _render(
         cv2.polylines(level, [fixed(line)], False, value, thickness, cv2.LINE_8, SUBPIXEL_BITS)
     if canvas != CANVAS:
         texture = np.asarray(cv2.resize(texture, (canvas, canvas)), np.float32)
-    return np.minimum(level * texture * drawn["brightness"], 1) * mask
+    return np.asarray(np.minimum(level * texture * drawn["brightness"], 1) * mask, np.float32)

@@ -32,7 +32,8 @@ def _curve(*knots: tuple[float, float]) -> Points:
     before, start, end, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     t = np.linspace(0, 1, 8, endpoint=False)[:, None, None]
     points = start + t / 2 * (
-        end - before
+        end
+        - before
         + t * (2 * before - 5 * start + 4 * end - after + t * (3 * (start - end) + after - before))
     )
     return np.vstack([points.transpose(1, 0, 2).reshape(-1, 2), padded[-1:]])

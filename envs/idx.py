@@ -43,7 +43,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
                         f"got {len(content)} bytes")  # fmt: skip
     if content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or content[3] not in (1, 2, 3, 4):
         raise DataError(f"{path}: the magic number of an IDX file of unsigned bytes must be "
-                        f"0x0000080D with D from 1 to 4 dimensions, got 0x{content[:4].hex()}")  # fmt: skip
+                        f"0x0000080D, with 1 to 4 for D, got 0x{content[:4].hex()}")  # fmt: skip
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise DataError(f"{path}: a header for {content[3]} dimensions takes {start} bytes, "
@@ -88,8 +88,8 @@ def load_images(
         raise DataError(f"{image_path}: images must be N x height x width, none of them 0, "
                         f"got shape {images.shape}")  # fmt: skip
     if labels.shape != images.shape[:1]:
-        raise DataError(f"{label_path}: there must be one label per image, got labels of shape "
-                        f"{labels.shape} for {len(images)} images in {image_path.name}")  # fmt: skip
+        raise DataError(f"{label_path}: there must be one label per image, got shape "
+                        f"{labels.shape} for the {len(images)} of {image_path.name}")  # fmt: skip
     return images, labels.astype(np.int64)
 
 

@@ -1,0 +1,131 @@
+"""`vase_rl/SpriteStream-v0`: a passive stream of frames whose source changes on a schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from .canvas import Images, check_size, show
+from .sources import Batch, Segment, Source, make_source, parse_sequence
+
+CHUNK = 64
+"""Frames drawn at once: a whole batch costs little more than one frame."""
+
+
+class SpriteStream(gymnasium.Env[Images, np.int64]):
+    """Shows the sources of a sequence one after the other, one frame per step.
+
+    Observation: uint8 (size, size, 1). Action: `Discrete(1)`, ignored. Reward: always 0.
+    The episode is truncated with the sequence's last frame, so that `reset` and the steps after
+    it show exactly as many frames as the sequence names.
+
+    `info` describes the frame beside it, and nothing of it is in the observation: `source` (its
+    name), `source_index` (0-based number of the source, in order of first appearance; a source
+    that returns keeps its number), `segment` (0-based place in the sequence), `class`, and
+    `position` (float32 (2,), x and y in [0, 1] of the sprite's range).
+
+    Args:
+        sequence: sources joined by commas, each with an optional `:N` frames.
+        frames: number of frames of a source without `:N`.
+        size, data_dir, motion, seed, split: as in `make_source`; `seed` decides which sprites
+            are drawn, the seed of `reset` in what order and where they are shown.
+        render_mode: None or `"rgb_array"`, an enlarged frame.
+
+    Raises:
+        ValueError: an argument breaks its rule, or the sequence has fewer than two frames.
+        DataError: (a ValueError) the data files of a source are missing or damaged.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(
+        self,
+        sequence: str = "moving-garments,glyphs,moving-glyphs",
+        *,
+        frames: int = 1000,
+        size: int = 64,
+        data_dir: str | Path | None = None,
+        motion: str = "independent",
+        seed: int = 0,
+        split: str = "train",
+        render_mode: str | None = None,
+    ) -> None:
+        self.segments: list[Segment] = parse_sequence(sequence, frames)
+        self.total_frames = sum(segment.frames for segment in self.segments)
+        if self.total_frames < 2:
+            raise ValueError(f"sequence must have at least 2 frames in all, got {sequence!r}")
+        self.render_mode = check_render_mode(render_mode)
+        names = list(dict.fromkeys(segment.source for segment in self.segments))
+        self._sources: dict[str, Source] = {
+            name: make_source(
+                name, size=size, seed=seed, data_dir=data_dir, motion=motion, split=split
+            )
+            for name in names
+        }
+        self._numbers = {name: number for number, name in enumerate(names)}
+        self.observation_space = spaces.Box(0, 255, (check_size(size),) * 2 + (1,), np.uint8)
+        self.action_space = spaces.Discrete(1)
+        self._batch: Batch | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Images, dict[str, Any]]:
+        """Starts the sequence again, with new frames unless `seed` is given again."""
+        super().reset(seed=seed)
+        if options:
+            raise ValueError(f"options of reset must be empty for SpriteStream, got {options!r}")
+        for source in self._sources.values():
+            source.reset(self.np_random)
+        self._segment = self._shown = 0
+        self._left = self.total_frames
+        self._draw()
+        return self._observe()
+
+    def step(self, action: np.int64) -> tuple[Images, float, bool, bool, dict[str, Any]]:
+        """Shows the next frame, whatever the action."""
+        if self._batch is None or self._left == 1:
+            raise ResetNeeded("SpriteStream has shown its last frame (or none): call reset()")
+        self._left -= 1
+        self._shown += 1
+        if self._shown == self.segments[self._segment].frames:
+            self._segment, self._shown = self._segment + 1, 0
+            self._draw()
+        elif self._shown % CHUNK == 0:
+            self._draw()
+        observation, info = self._observe()
+        return observation, 0.0, False, self._left == 1, info
+
+    def render(self) -> Images | None:
+        """The frame as an RGB picture of about 256 pixels square."""
+        if self.render_mode is None or self._batch is None:
+            return None
+        return show(self._batch.frames[self._shown % CHUNK])
+
+    def _draw(self) -> None:
+        segment = self.segments[self._segment]
+        count = min(CHUNK, segment.frames - self._shown)
+        self._batch = self._sources[segment.source].sample(count)
+
+    def _observe(self) -> tuple[Images, dict[str, Any]]:
+        assert self._batch is not None
+        name, place = self.segments[self._segment].source, self._shown % CHUNK
+        info = {
+            "source": name,
+            "source_index": self._numbers[name],
+            "segment": self._segment,
+            "class": int(self._batch.factors["class"][place]),
+            "position": self._batch.factors["position"][place].copy(),
+        }
+        return self._batch.frames[place].copy(), info
+
+
+def check_render_mode(render_mode: str | None) -> str | None:
+    """Returns the mode, or raises ValueError where there is no such mode."""
+    if render_mode not in (None, "rgb_array"):
+        raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
+    return render_mode
