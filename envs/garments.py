@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from .canvas import SpriteBank
 
 Points = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
+Placement = Callable[[Points], npt.NDArray[np.int32]]
 
 CLASSES = (
     "t-shirt", "trousers", "pullover", "dress", "coat",
@@ -55,7 +57,7 @@ def _mirror(*right: tuple[float, float]) -> Points:
 def _soft(points: Points, rounds: int = 2, reach: float = 0.06) -> Points:
     """Rounds the corners of a polygon: Chaikin's corner cutting, at most `reach` of each edge."""
     for _ in range(rounds):
-        edges = np.roll(points, -1, axis=0) - points
+        edges = np.concatenate([points[1:], points[:1]]) - points
         lengths = np.sqrt((edges**2).sum(axis=1, keepdims=True))
         cuts = edges * np.minimum(0.25, reach / np.maximum(lengths, 1e-9))
         points = np.stack([points + cuts, points + edges - cuts], axis=1).reshape(-1, 2)
@@ -210,23 +212,24 @@ def draw_garments(count: int, side: int, rng: np.random.Generator) -> SpriteBank
         "brightness": rng.uniform(0.5, 1, count).astype(np.float32),
     }
     shapes = rng.uniform(0, 1, (count, 4))
+    canvas = max(CANVAS, 2 * side)
     images = np.empty((count, side, side), dtype=np.uint8)
     for index in range(count):
         drawn = {name: values[index].item() for name, values in factors.items()}
         outline = _DRAWINGS[int(drawn["class"])](drawn["cut"], shapes[index])
-        texture = _texture(TEXTURES[int(drawn["texture"])], rng)
-        picture = _render(outline, drawn, texture, max(CANVAS, 2 * side))
+        shades = _texture(TEXTURES[int(drawn["texture"])], canvas, rng) * drawn["brightness"]
+        picture = _render(outline, _fit(outline, drawn, canvas), shades)
         small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
         images[index] = np.rint(small)
     return SpriteBank(images, factors)
 
 
-def _texture(name: str, rng: np.random.Generator) -> Picture:
-    """A texture of `CANVAS` pixels square with values in [0.4, 1]."""
-    ramp = np.linspace(0, 1, CANVAS, dtype=np.float32)
+def _texture(name: str, side: int, rng: np.random.Generator) -> Picture:
+    """A texture of `side` pixels square with values in [0.4, 1]."""
+    ramp = np.linspace(0, 1, side, dtype=np.float32)
     low, waves, phase = rng.uniform(0.4, 0.7), rng.uniform(2.5, 5), rng.uniform(0, 1)
     dark = np.sin(2 * np.pi * (waves * ramp + phase))
-    value = np.ones((CANVAS, CANVAS), dtype=np.float32)
+    value = np.ones((side, side), dtype=np.float32)
     if name == "horizontal stripes":
         value[dark > 0.2] = low
     elif name == "vertical stripes":
@@ -237,47 +240,49 @@ def _texture(name: str, rng: np.random.Generator) -> Picture:
         value[dark[:, None] + dark > 0.8] = low
     elif name == "noise":
         grain = rng.uniform(low, 1, (14, 14)).astype(np.float32)
-        value = np.asarray(cv2.resize(grain, (CANVAS, CANVAS)), np.float32)
+        value = np.asarray(cv2.resize(grain, (side, side)), np.float32)
     elif name == "fade":
-        value = np.tile((low + (1 - low) * ramp)[:, None], CANVAS)
+        value = np.tile((low + (1 - low) * ramp)[:, None], side)
         value = value[::-1] if phase < 0.5 else value
-    return np.ascontiguousarray(value)
+    return value
 
 
-def _render(
-    outline: Outline, drawn: dict[str, float], texture: Picture, canvas: int
-) -> npt.NDArray[np.float32]:
-    """Fills the outline, fitted to the box, with the texture: values 0 to 255."""
-    stretch = np.array([drawn["width"], drawn["length"]])
-
-    def place(points: Points) -> Points:
-        points = (points - 0.5) * stretch
-        points[:, 0] -= drawn["slant"] * points[:, 1]
-        return points
-
-    filled = [*outline.fills, *(line for line, _ in outline.straps)]
-    corners = np.vstack([place(points) for points in filled])
+def _fit(outline: Outline, drawn: dict[str, float], canvas: int) -> Placement:
+    """Stretches, slants and centres the outline so that it fills the canvas but for a margin."""
+    matrix = np.array([[drawn["width"], 0.0], [-drawn["slant"] * drawn["length"], drawn["length"]]])
+    corners = np.concatenate([*outline.fills, *(line for line, _ in outline.straps)]) @ matrix
     low, high = corners.min(axis=0), corners.max(axis=0)
-    scale = min(1.0, 0.98 / (high - low).max())
+    scale = canvas * min(1.0, 0.98 / (high - low).max())
+    matrix *= scale * 2**SUBPIXEL_BITS
+    offset = (canvas / 2 - 0.5 - (low + high) / 2 * scale) * 2**SUBPIXEL_BITS
 
-    def fixed(points: Points) -> npt.NDArray[np.int32]:
-        pixels = ((place(points) - (low + high) / 2) * scale + 0.5) * canvas - 0.5
-        return np.asarray(np.rint(pixels * 2**SUBPIXEL_BITS), dtype=np.int32)
+    def place(points: Points) -> npt.NDArray[np.int32]:
+        return np.asarray(np.rint(points @ matrix + offset), dtype=np.int32)
 
-    mask = np.zeros((canvas, canvas), dtype=np.uint8)
+    return place
+
+
+def _render(outline: Outline, place: Placement, shades: Picture) -> Picture:
+    """Fills the outline with shades in [0, 1], side x side: values 0 to 255."""
+    side = len(shades)
+    mask = np.zeros((side, side), dtype=np.uint8)
+    level = np.ones((side, side), dtype=np.float32)
+
+    def stroke(picture: npt.NDArray[Any], line: Points, width: float, value: float) -> None:
+        thickness = max(1, round(width * side))
+        cv2.polylines(picture, [place(line)], False, value, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+
+    def fill(picture: npt.NDArray[Any], polygon: Points, value: float) -> None:
+        cv2.fillPoly(picture, [place(polygon)], value, cv2.LINE_8, SUBPIXEL_BITS)
+
     for polygon in outline.fills:
-        cv2.fillPoly(mask, [fixed(polygon)], 255, cv2.LINE_8, SUBPIXEL_BITS)
+        fill(mask, polygon, 255)
     for line, width in outline.straps:
-        thickness = max(1, round(width * canvas))
-        cv2.polylines(mask, [fixed(line)], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+        stroke(mask, line, width, 255)
     for polygon in outline.holes:
-        cv2.fillPoly(mask, [fixed(polygon)], 0, cv2.LINE_8, SUBPIXEL_BITS)
-    level = np.ones((canvas, canvas), dtype=np.float32)
+        fill(mask, polygon, 0)
     for polygon, value in outline.bands:
-        cv2.fillPoly(level, [fixed(polygon)], value, cv2.LINE_8, SUBPIXEL_BITS)
+        fill(level, polygon, value)
     for line, width, value in outline.seams:
-        thickness = max(1, round(width * canvas))
-        cv2.polylines(level, [fixed(line)], False, value, thickness, cv2.LINE_8, SUBPIXEL_BITS)
-    if canvas != CANVAS:
-        texture = np.asarray(cv2.resize(texture, (canvas, canvas)), np.float32)
-    return np.asarray(np.minimum(level * texture * drawn["brightness"], 1) * mask, np.float32)
+        stroke(level, line, width, value)
+    return np.asarray(np.minimum(level * shades, 1) * mask, np.float32)
