@@ -1,0 +1,171 @@
+"""Checkpoints: one file, written whole or not at all, read without running code from it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .config import VASEConfig
+from .environments import Environment, LossStatistics
+from .inference import Evidence
+from .moments import Moments
+
+if TYPE_CHECKING:
+    from .learner import VASE
+
+FORMAT = "vase_rl checkpoint"
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of this program, is damaged, or does not fit."""
+
+
+def save_state(vase: VASE, path: Path) -> None:
+    """Write `state_of(vase)`; the file appears complete or not at all."""
+    atomic_save(state_of(vase), path)
+
+
+def atomic_save(state: dict[str, Any], path: Path) -> None:
+    """`torch.save` under a temporary name in the same folder, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load_state(cls: type[VASE], path: Path, device: torch.device) -> VASE:
+    """Inverse of `save_state`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: damaged, not a checkpoint, or of another version.
+    """
+    state = read_checkpoint(path, device)
+    try:
+        config = VASEConfig.from_dict(state["config"])
+        vase = cls(config, seed=0, device=device)
+        restore(vase, state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} does not hold what its configuration says: {error}"
+        ) from error
+    return vase
+
+
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The dictionary in a checkpoint file, with format and version checked."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or not a checkpoint: {reason}"
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a {FORMAT}")
+    if state.get("version") != VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has version {state.get('version')!r}, this program reads {VERSION}"
+        )
+    return state
+
+
+def state_of(vase: VASE) -> dict[str, Any]:
+    """Everything that future updates depend on, as tensors and plain values."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vase.config.to_dict().items()},
+        "networks": vase.networks.state_dict(),
+        "snapshot": None if vase.snapshot is None else vase.snapshot.state_dict(),
+        "snapshot_environments": vase.snapshot_environments,
+        "optimizer": vase.optimizer.state_dict(),
+        "generator": vase.generator.get_state(),
+        "environments": [_pack_environment(e) for e in vase.environments],
+        "environment": vase.environment,
+        "updates": vase.updates,
+        "evidence": _pack_evidence(vase.evidence),
+        "running_atypicality": vase.running_atypicality,
+    }
+
+
+def restore(vase: VASE, state: dict[str, Any]) -> None:
+    """Put `state_of` back into a fresh learner of the same configuration."""
+    vase.networks.load_state_dict(state["networks"])
+    vase.optimizer.load_state_dict(state["optimizer"])
+    vase.generator.set_state(state["generator"].cpu())
+    vase.environments = [_unpack_environment(e) for e in state["environments"]]
+    vase.environment = state["environment"]
+    vase.updates = state["updates"]
+    vase.evidence = _unpack_evidence(state["evidence"])
+    vase.running_atypicality = state["running_atypicality"]
+    if state["snapshot"] is not None:
+        vase._sync_snapshot()
+        assert vase.snapshot is not None
+        vase.snapshot.load_state_dict(state["snapshot"])
+    vase.snapshot_environments = state["snapshot_environments"]
+
+
+def _pack_moments(moments: Moments) -> dict[str, Any]:
+    return {
+        "count": moments.count,
+        "mean": moments.mean,
+        "covariance": moments.covariance,
+    }
+
+
+def _pack_environment(environment: Environment) -> dict[str, Any]:
+    loss = environment.loss
+    return {
+        "index": environment.index,
+        "latent_mask": environment.latent_mask,
+        "used_latents": environment.used_latents,
+        "moments": _pack_moments(environment.moments),
+        "loss": [loss.count, loss.mean, loss.variance],
+        "updates": environment.updates,
+    }
+
+
+def _unpack_environment(state: dict[str, Any]) -> Environment:
+    mask: Tensor = state["latent_mask"]
+    return Environment(
+        index=state["index"],
+        latent_mask=mask,
+        used_latents=state["used_latents"],
+        moments=Moments(**state["moments"]),
+        loss=LossStatistics(*state["loss"]),
+        updates=state["updates"],
+    )
+
+
+def _pack_evidence(evidence: Evidence | None) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    return {
+        "environment": evidence.environment,
+        "batches": evidence.batches,
+        "moments": _pack_moments(evidence.moments),
+    }
+
+
+def _unpack_evidence(state: dict[str, Any] | None) -> Evidence | None:
+    if state is None:
+        return None
+    return Evidence(state["environment"], state["batches"], Moments(**state["moments"]))

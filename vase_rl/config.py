@@ -1,0 +1,286 @@
+"""Every hyperparameter of the learner in one frozen dataclass, and the named presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Likelihood = Literal["bernoulli", "gaussian"]
+CapacityForm = Literal["squared", "absolute", "bounded"]
+InferenceRule = Literal["moments", "algorithm1"]
+MaskUpdates = Literal["entry", "hysteresis", "every"]
+SnapshotSync = Literal["switch", "interval", "both"]
+
+
+@dataclass(frozen=True)
+class VASEConfig:
+    """Hyperparameters of `VASE`, checked on construction.
+
+    Defaults are those of the paper's ablation study (A.1, A.3, Table 2) where the paper gives a
+    value. Where the paper is silent or contradicts itself the default is ours.
+
+    Raises:
+        ValueError: a field breaks its rule; the message names field, rule and value.
+    """
+
+    # --- frames and networks (A.1) ---
+    image_size: int = 64
+    """Height and width of the frames that the networks see, in pixels."""
+    channels: int = 1
+    """Colour channels of the frames: 1 (grey) or 3 (RGB)."""
+    space_to_depth: int = 1
+    """Side of the pixel blocks that become channels before the first convolution; 1 is the paper's
+    network, 2 halves height and width at no loss of pixels and quarters the cost."""
+    filters: tuple[int, ...] = (64, 64, 128, 128)
+    """Output filters of the 4×4, stride 2 convolutions; the decoder is the transpose."""
+    hidden: int = 256
+    """Units of the fully connected layer."""
+    latents: int = 24
+    """N, the number of latent dimensions."""
+    max_environments: int = 7
+    """Size of the one-hot environment input and of the classifier q(s|x)."""
+    likelihood: Likelihood = "bernoulli"
+    """p(x|z,s): product of Bernoullis, or of Gaussians with a fixed standard deviation."""
+    gaussian_std: float = 0.1
+    """Standard deviation of the Gaussian likelihood, in units of the pixel range [0, 1]."""
+
+    # --- optimisation (A.1) ---
+    learning_rate: float = 6e-4
+    batch_size: int = 64
+    """Frames per training step; larger batches are tested whole and trained on in part."""
+
+    # --- capacity (eq. 3) ---
+    capacity_form: CapacityForm = "squared"
+    """"squared": γ·(KL−C)² as printed; "absolute": γ·|KL−C| (Burgess et al. 2018); "bounded":
+    β·KL + γ·max(0, KL−C)², which cannot be met by inflating the marginal and so survives short
+    schedules."""
+    gamma: float = 100.0
+    """γ, weight of the capacity term."""
+    beta: float = 1.0
+    """β, weight of the KL term in the bounded form."""
+    capacity_max: float = 35.0
+    """C_max, in nats."""
+    capacity_rate: float = 6.3e-6
+    """δC: C rises by δC·C_max per training step until it reaches C_max."""
+
+    # --- the three additions: S, D, A of Table 1 ---
+    clustering: bool = True
+    """S: infer environments. Off, everything is environment 0."""
+    dreaming: bool = True
+    """D: the dreaming feedback loop. Off, the snapshot only feeds the classifier."""
+    masking: bool = True
+    """A: atypicality-based latent masks. Off, every mask is all ones."""
+
+    # --- latent masks (eq. 4, eq. 5, A.2) ---
+    atypicality_threshold: float = 0.6
+    """λ, in nats: a latent at least this atypical on entry to an environment is masked."""
+    atypicality_lower: float = 0.3
+    """λ0: a masked latent whose atypicality falls below is unmasked."""
+    atypicality_upper: float = 1.2
+    """λ1: an unmasked latent whose atypicality rises above is masked."""
+    mask_updates: MaskUpdates = "entry"
+    """When a mask is inferred: on entry to a new environment only; on entry and afterwards with
+    hysteresis; or anew from every batch (as the paper can be read)."""
+    minimum_active: int = 4
+    """At least this many latents, the most typical ones, stay unmasked, so that an environment
+    can always be learnt."""
+    used_noise_threshold: float = 1.0
+    """T (A.2): a latent that tolerates noise of at least this standard deviation is unused."""
+    used_interval: int = 500
+    """Training steps between two estimates of the used latents."""
+
+    # --- inferring the environment (eq. 6, Algorithm 1) ---
+    inference: InferenceRule = "moments"
+    """"algorithm1": the paper's rule; "moments": a two-sample test of the batch against what each
+    environment's frames looked like."""
+    loss_tolerance: float = 1.5
+    """κ: Algorithm 1 accepts a reconstruction loss of up to κ times the environment's average."""
+    shift_threshold: float = 4.0
+    """F statistic (1 is expected of a batch that belongs) above which an environment does not
+    explain a batch."""
+    persistence: int = 2
+    """Batches in a row that must agree before the environment changes."""
+    minimum_effective_frames: float = 8.0
+    """Effective sample size below which a batch is not tested, for its frames are too alike."""
+    moments_memory: int = 20_000
+    """Frames that the moments of an environment remember."""
+    burn_in: int = 500
+    """Training steps in an environment before Algorithm 1 may leave it."""
+
+    # --- dreaming (eq. 7-9, A.3) ---
+    encoder_dreaming_weight: float = 20.0
+    """α, weight of the squared 2-Wasserstein distance between encodings of a dream, in latents
+    summed."""
+    decoder_dreaming_weight: float = 20.0
+    """β of eq. 9, weight of KL(old‖new) between the decoders, in pixels summed."""
+    dream_batch_size: int = 64
+    """Hallucinated frames per training step."""
+    snapshot_sync: SnapshotSync = "switch"
+    """When the snapshot is taken: when the environment changes, every `snapshot_interval` steps,
+    or both."""
+    snapshot_interval: int = 500
+    """τ, in training steps."""
+
+    def __post_init__(self) -> None:
+        for name, value in _CHOICES.items():
+            _require(getattr(self, name) in value, self, name, f"one of {value}")
+        for name in _POSITIVE_INTEGERS:
+            value = getattr(self, name)
+            _require(
+                isinstance(value, int) and not isinstance(value, bool) and value >= 1,
+                self,
+                name,
+                "a positive integer",
+            )
+        for name in _POSITIVE_NUMBERS:
+            value = getattr(self, name)
+            _require(_is_number(value) and value > 0, self, name, "a finite number above 0")
+        for name in _NON_NEGATIVE_NUMBERS:
+            value = getattr(self, name)
+            _require(_is_number(value) and value >= 0, self, name, "a finite number, 0 or above")
+        for name in _FLAGS:
+            _require(isinstance(getattr(self, name), bool), self, name, "True or False")
+        object.__setattr__(self, "filters", tuple(self.filters))
+        self._check_shapes()
+        _require(
+            self.atypicality_lower < self.atypicality_upper,
+            self,
+            "atypicality_lower",
+            f"below atypicality_upper ({self.atypicality_upper})",
+        )
+
+    def _check_shapes(self) -> None:
+        _require(self.channels in (1, 3), self, "channels", "1 (grey) or 3 (RGB)")
+        _require(
+            len(self.filters) > 0 and all(isinstance(f, int) and f > 0 for f in self.filters),
+            self,
+            "filters",
+            "a non-empty sequence of positive integers",
+        )
+        stride = self.space_to_depth * 2 ** len(self.filters)
+        _require(
+            self.image_size % stride == 0,
+            self,
+            "image_size",
+            f"a multiple of {stride} (space_to_depth · 2^number of convolutions)",
+        )
+        _require(
+            self.minimum_active <= self.latents,
+            self,
+            "minimum_active",
+            f"at most the number of latents ({self.latents})",
+        )
+
+    def capacity(self, step: int) -> float:
+        """C at a training step (A.3), in nats: rises linearly from 0 and stays at C_max."""
+        return self.capacity_max * min(1.0, self.capacity_rate * step)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by field name, as stored in a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> VASEConfig:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: an unknown field, or a value that breaks its rule.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown configuration field {unknown[0]!r}; known: {sorted(known)}")
+        return cls(**values)
+
+    @classmethod
+    def preset(cls, name: str, *, entangled: bool = False, **overrides: Any) -> VASEConfig:
+        """A named configuration: "compact", or a row of the paper's Table 2.
+
+        Args:
+            name: "compact", "ablation", "five-datasets", "celeba-fashion", "dmlab" or
+                "imagination".
+            entangled: the paper's entangled baseline, a standard VAE loss (β = 1, no capacity
+                target).
+            **overrides: any field.
+
+        Raises:
+            ValueError: an unknown preset or field, or a value that breaks its rule.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset must be one of {sorted(PRESETS)}, got {name!r}")
+        values = {**PRESETS[name]}
+        if entangled:
+            values.update(capacity_form="bounded", beta=1.0, gamma=0.0)
+            values.update(ENTANGLED.get(name, {}))
+        return cls.from_dict({**values, **overrides})
+
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "likelihood": get_args(Likelihood),
+    "capacity_form": get_args(CapacityForm),
+    "inference": get_args(InferenceRule),
+    "mask_updates": get_args(MaskUpdates),
+    "snapshot_sync": get_args(SnapshotSync),
+}
+_POSITIVE_INTEGERS = (
+    "image_size", "space_to_depth", "hidden", "latents", "max_environments", "batch_size",
+    "minimum_active", "used_interval", "persistence", "moments_memory", "dream_batch_size",
+    "snapshot_interval",
+)  # fmt: skip
+_POSITIVE_NUMBERS = (
+    "gaussian_std", "learning_rate", "atypicality_threshold", "atypicality_upper",
+    "used_noise_threshold", "loss_tolerance", "shift_threshold",
+)  # fmt: skip
+_NON_NEGATIVE_NUMBERS = (
+    "gamma", "beta", "capacity_max", "capacity_rate", "atypicality_lower", "burn_in",
+    "minimum_effective_frames", "encoder_dreaming_weight", "decoder_dreaming_weight",
+)  # fmt: skip
+_FLAGS = ("clustering", "dreaming", "masking")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "compact": dict(
+        image_size=32,
+        space_to_depth=2,
+        filters=(32, 64),
+        hidden=256,
+        latents=16,
+        capacity_form="bounded",
+        beta=1.0,
+        gamma=1.0,
+        capacity_max=25.0,
+        capacity_rate=5e-4,
+        dream_batch_size=32,
+        used_interval=200,
+        burn_in=500,
+    ),
+    "ablation": dict(),
+    "five-datasets": dict(snapshot_interval=5000),
+    "celeba-fashion": dict(
+        gamma=200.0, capacity_max=20.0, capacity_rate=1.7e-5, loss_tolerance=1.1,
+        atypicality_threshold=0.8, atypicality_lower=0.4, atypicality_upper=1.6,
+    ),
+    "dmlab": dict(
+        channels=3, likelihood="gaussian",
+        gamma=200.0, capacity_max=25.0, capacity_rate=1e-5, loss_tolerance=1.1,
+        atypicality_threshold=2.0, atypicality_lower=1.0, atypicality_upper=4.0,
+        snapshot_interval=5000,
+    ),
+    "imagination": dict(
+        gamma=200.0, capacity_rate=0.7e-5,
+        atypicality_threshold=0.7, atypicality_lower=0.35, atypicality_upper=1.4,
+    ),
+}  # fmt: skip
+
+ENTANGLED: dict[str, dict[str, Any]] = {
+    "dmlab": dict(atypicality_threshold=20.0, atypicality_lower=10.0, atypicality_upper=40.0),
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _require(holds: bool, config: VASEConfig, name: str, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"VASEConfig.{name} must be {rule}, got {getattr(config, name)!r}")

@@ -1,0 +1,125 @@
+"""Which environment is this? Algorithm 1 and eq. 6, and the test that stands in for them online.
+
+Both rules answer for one batch: the index of the known environment that explains it, or None. A
+change of environment takes several batches in a row that agree (`Evidence`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import VASEConfig
+from .environments import Environment
+from .moments import Moments, two_sample_f
+
+
+def algorithm_1(
+    candidate: Environment, loss: float, batch_mask: Tensor, loss_tolerance: float
+) -> int | None:
+    """Algorithm 1 and eq. 6, for the most likely environment ŝ = argmax q(s|x).
+
+    The printed algorithm takes argmax of −log p, and eq. 6 lacks the −log; A.2 says what is meant:
+    ŝ is the classifier's choice, and the loss must not be much above that environment's average.
+
+    Args:
+        candidate: ŝ with its average loss L̃, mask aˢ and used latents uˢ.
+        loss: −log p(x|z, ŝ), averaged over the batch, in nats.
+        batch_mask: a(x), bool (N,).
+        loss_tolerance: κ.
+
+    Returns:
+        ŝ, or None for a new environment.
+    """
+    if loss > loss_tolerance * candidate.loss_mean:
+        return None
+    used = candidate.used_latents
+    if not torch.equal(candidate.latent_mask & used, batch_mask & used):
+        return None
+    return candidate.index
+
+
+def moments_rule(
+    batch: Moments,
+    effective_frames: float,
+    environments: list[Environment],
+    current: int,
+    config: VASEConfig,
+) -> int | None:
+    """The environment whose frames looked like these, or None.
+
+    The present environment is kept as long as it explains the batch; otherwise the most likely
+    one of those that do.
+    """
+    statistics = f_statistics(batch, effective_frames, environments)
+    explaining = [e for e in environments if statistics[e.index] <= config.shift_threshold]
+    if any(e.index == current for e in explaining):
+        return current
+    return most_likely(batch, explaining) if explaining else None
+
+
+def f_statistics(
+    batch: Moments, effective_frames: float, environments: list[Environment]
+) -> list[float]:
+    """`two_sample_f` of the batch against every environment, in order."""
+    return [two_sample_f(batch, e.moments, effective_frames) for e in environments]
+
+
+def most_likely(batch: Moments, environments: list[Environment]) -> int:
+    """Index of the environment with the highest Gaussian likelihood of the batch's features."""
+    return max(environments, key=lambda e: _log_likelihood(batch, e.moments)).index
+
+
+def _log_likelihood(batch: Moments, reference: Moments) -> float:
+    """Expected log density, per frame and up to a constant, of N(reference) under the batch."""
+    covariance = reference.covariance
+    scale = covariance.diagonal().mean().clamp(min=1e-9)
+    covariance = covariance + 1e-3 * scale * torch.eye(
+        len(covariance), dtype=covariance.dtype, device=covariance.device
+    )
+    gap = batch.mean - reference.mean
+    spread = batch.covariance + torch.outer(gap, gap)
+    trace = torch.linalg.solve(covariance, spread).diagonal().sum()
+    return -0.5 * float(trace + torch.linalg.slogdet(covariance).logabsdet)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Batches in a row that speak against the present environment, all for the same one."""
+
+    environment: int | None
+    """The known environment they speak for, or None: a new one."""
+    batches: int
+    moments: Moments
+
+    def supported_by(
+        self, verdict: int | None, batch: Moments, effective_frames: float, config: VASEConfig
+    ) -> bool:
+        """Whether one more batch says the same; strangers must also resemble each other."""
+        if verdict != self.environment:
+            return False
+        if verdict is not None:
+            return True
+        return two_sample_f(batch, self.moments, effective_frames) <= config.shift_threshold
+
+    def with_batch(self, batch: Moments, config: VASEConfig) -> Evidence:
+        merged = self.moments.merged(batch, config.moments_memory)
+        return Evidence(self.environment, self.batches + 1, merged)
+
+
+def weigh(
+    evidence: Evidence | None,
+    verdict: int | None,
+    batch: Moments,
+    effective_frames: float,
+    current: int,
+    config: VASEConfig,
+) -> Evidence | None:
+    """Evidence after one more batch; None once the present environment explains a batch."""
+    if verdict == current:
+        return None
+    if evidence is not None and evidence.supported_by(verdict, batch, effective_frames, config):
+        return evidence.with_batch(batch, config)
+    return Evidence(verdict, 1, batch)

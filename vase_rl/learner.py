@@ -1,0 +1,493 @@
+"""VASE: the learner. Algorithm 1 decides where a batch belongs, then one step of eq. 8 is taken."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checkpoint import load_state, save_state
+from .config import VASEConfig
+from .distributions import expected_pixels, negative_log_likelihood
+from .dreaming import dream
+from .environments import Environment
+from .frames import to_frames, to_tensor
+from .inference import (
+    Evidence,
+    algorithm_1,
+    f_statistics,
+    moments_rule,
+    most_likely,
+    weigh,
+)
+from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
+from .moments import FixedFeatures, Moments, effective_sample_size
+from .networks import VASENetworks
+from .objective import StepLosses, training_losses
+
+# Weight of one batch in the running atypicality that hysteresis looks at: one batch is noisy.
+ATYPICALITY_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What `VASE.update` found and did."""
+
+    environment: int
+    """Index of the environment that the learner is in, from 0."""
+    new_environment: bool
+    """Whether this update opened it."""
+    shift: bool
+    """Whether the environment differs from the one before this update."""
+    candidate: bool
+    """Whether the batch speaks for another environment and was held back from training."""
+    trained: bool
+    latent_mask: np.ndarray
+    """aˢ, bool (N,)."""
+    atypicality: np.ndarray
+    """α of this batch in nats, float32 (N,)."""
+    losses: dict[str, float]
+    """Losses by name (`objective.LOSS_NAMES`), in nats per frame; empty when not trained."""
+    updates: int
+    """Training steps taken so far."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What `VASE.infer` makes of a batch, without learning from it."""
+
+    environment: int
+    """The most likely known environment."""
+    known: bool
+    """Whether that environment explains the batch."""
+    latent_mask: np.ndarray
+    """aˢ of that environment, bool (N,)."""
+    atypicality: np.ndarray
+    """α of this batch in nats, float32 (N,)."""
+    reconstruction_loss: float
+    """−log p(x|z, s) in nats per frame."""
+    probabilities: np.ndarray
+    """q(s|x) averaged over the batch, float32 (environments,), sums to 1."""
+    f_statistics: np.ndarray
+    """How foreign the batch is to each environment (1: not at all), float32 (environments,)."""
+
+
+class VASE:
+    """Variational Autoencoder with Shared Embeddings (Achille et al. 2018), learning online.
+
+    Args:
+        config: hyperparameters.
+        seed: of weights and noise; None draws one.
+        device: "cpu", "cuda", ... or "auto": CUDA where there is one.
+
+    Raises:
+        TypeError: `config` is not a `VASEConfig`.
+    """
+
+    def __init__(
+        self, config: VASEConfig, *, seed: int | None = None, device: str | torch.device = "auto"
+    ) -> None:
+        if not isinstance(config, VASEConfig):
+            raise TypeError(
+                f"config must be a VASEConfig (VASEConfig.preset(name) makes one), got {config!r}"
+            )
+        self.config = config
+        self.device = resolve_device(device)
+        seed = int(torch.seed() % 2**31) if seed is None else seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.networks = VASENetworks(config).to(self.device)
+        self.optimizer = torch.optim.Adam(
+            self.networks.parameters(), lr=config.learning_rate, fused=True
+        )
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.features = FixedFeatures(config.channels, self.device)
+        self.environments: list[Environment] = []
+        self.environment = 0
+        self.updates = 0
+        self.snapshot: VASENetworks | None = None
+        self.snapshot_environments = 0
+        self.evidence: Evidence | None = None
+        self.running_atypicality = torch.zeros(config.latents, device=self.device)
+        self._warned_full = False
+
+    # ---------------------------------------------------------------- learning
+
+    def update(self, frames: np.ndarray) -> UpdateReport:
+        """Infer the environment of one batch and train on it (section 3.6).
+
+        A batch that speaks for another environment than the present one is held back until
+        `config.persistence` batches in a row agree; then the environment changes, and the batch
+        is trained on.
+
+        Args:
+            frames: uint8 (B, H, W, C) at the size of the configuration, oldest first where they
+                have an order. A larger batch than `config.batch_size` is tested whole and trained
+                on in part. Frames of one batch should be nearly independent; the test allows for
+                correlation between neighbours.
+
+        Raises:
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        x = to_tensor(frames, self.config, self.device)
+        before = self.environment
+        new, held = self._infer_and_enter(x)
+        if held:
+            return self._report(before, new, held, None, self._sample(x))
+        step = self._train(self._thinned(x))
+        return self._report(before, new, held, step, step.samples)
+
+    def practise(self, frames: np.ndarray) -> dict[str, float]:
+        """Train once more on frames that are known to belong to the present environment.
+
+        Returns:
+            Losses by name, as in `UpdateReport`.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        self._require_environment("practise")
+        step = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
+        return _floats(step.by_name)
+
+    def _infer_and_enter(self, x: Tensor) -> tuple[bool, bool]:
+        """Algorithm 1 with persistence. Returns (opened a new environment, hold the batch back)."""
+        features = self.features(x)
+        batch = Moments.of(features)
+        if not self.environments:
+            self._open(batch, x)
+            return True, False
+        if not self.config.clustering:
+            return False, False
+        effective = effective_sample_size(features)
+        if effective < self.config.minimum_effective_frames:
+            return False, self.evidence is not None
+        verdict = self._verdict(x, batch, effective)
+        self.evidence = weigh(
+            self.evidence, verdict, batch, effective, self.environment, self.config
+        )
+        if self.evidence is None:
+            known = self.environments[self.environment]
+            known.moments = known.moments.merged(batch, self.config.moments_memory)
+            return False, False
+        if self.evidence.batches < self.config.persistence:
+            return False, True
+        return self._leave(self.evidence, x)
+
+    def _verdict(self, x: Tensor, batch: Moments, effective: float) -> int | None:
+        if self.config.inference == "moments":
+            return moments_rule(batch, effective, self.environments, self.environment, self.config)
+        present = self.environments[self.environment]
+        if present.updates < self.config.burn_in:
+            return self.environment
+        likely = self.environments[int(self._classify(x).argmax())]
+        samples = self._sample(x)
+        batch_mask = hysteresis_mask(likely.latent_mask, atypicality(samples), self.config)
+        if not self.config.masking:
+            batch_mask = likely.latent_mask
+        loss = self._reconstruction_loss(x, samples, likely)
+        return algorithm_1(likely, loss, batch_mask, self.config.loss_tolerance)
+
+    def _leave(self, evidence: Evidence, x: Tensor) -> tuple[bool, bool]:
+        """Go where the evidence points. Returns as `_infer_and_enter`."""
+        if evidence.environment is None and len(self.environments) == self.config.max_environments:
+            return False, self._stay_out(evidence)
+        self._estimate_used(self.environments[self.environment])
+        if self.config.snapshot_sync in ("switch", "both"):
+            self._sync_snapshot()
+        self.evidence = None
+        if evidence.environment is None:
+            self._open(evidence.moments, x)
+            return True, False
+        self.environment = evidence.environment
+        self.running_atypicality.zero_()
+        return False, False
+
+    def _stay_out(self, evidence: Evidence) -> bool:
+        """All environments are taken: see the frames as the nearest one, and learn nothing."""
+        self.environment = most_likely(evidence.moments, self.environments)
+        if not self._warned_full:
+            self._warned_full = True
+            warnings.warn(
+                f"all {self.config.max_environments} environments (max_environments) are taken: "
+                "frames of further ones are encoded as the nearest known environment and not "
+                "learnt from, so that nothing known is overwritten",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return True
+
+    def _open(self, moments: Moments, x: Tensor) -> None:
+        """Allocate environment m + 1 and infer its latent mask from the batch."""
+        first = not self.environments
+        ones = torch.ones(self.config.latents, dtype=torch.bool, device=self.device)
+        alpha = atypicality(self._sample(x))
+        # The first environment meets an untrained encoder: there is nothing to protect yet.
+        mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
+        self.environment = len(self.environments)
+        self.environments.append(
+            Environment(self.environment, mask, torch.zeros_like(ones), moments)
+        )
+        self.running_atypicality.zero_()
+
+    def _train(self, x: Tensor) -> StepLosses:
+        """One step of eq. 9 in the present environment."""
+        present = self.environments[self.environment]
+        past = [i for i in range(self.snapshot_environments) if i != self.environment]
+        memory = None
+        if self.snapshot is not None and past:
+            masks = torch.stack([e.latent_mask for e in self.environments])
+            memory = dream(self.snapshot, past, masks, self.generator, self.config)
+        noise = self._normal(len(x))
+        step = training_losses(
+            self.networks,
+            x,
+            self.environment,
+            present.latent_mask,
+            self.config.capacity(self.updates),
+            memory,
+            noise,
+            self.config,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        step.by_name["total"].backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.updates += 1
+        present.updates += 1
+        present.loss.add(float(step.by_name["reconstruction"].detach()))
+        self._after_step(present, step)
+        return step
+
+    def _after_step(self, present: Environment, step: StepLosses) -> None:
+        alpha = atypicality(step.samples)
+        weight = max(ATYPICALITY_WEIGHT, 1.0 / present.updates)
+        self.running_atypicality.lerp_(alpha, weight)
+        if self.config.masking and present.index > 0:
+            if self.config.mask_updates == "every":
+                present.latent_mask = hysteresis_mask(present.latent_mask, alpha, self.config)
+            elif self.config.mask_updates == "hysteresis" and present.updates > 50:
+                present.latent_mask = hysteresis_mask(
+                    present.latent_mask, self.running_atypicality, self.config
+                )
+        if present.updates % self.config.used_interval == 0:
+            self._estimate_used(present)
+        interval = self.config.snapshot_sync in ("interval", "both")
+        if interval and self.updates % self.config.snapshot_interval == 0:
+            self._sync_snapshot()
+
+    def _sync_snapshot(self) -> None:
+        """(φ', θ') ← (φ, θ)."""
+        self.snapshot = copy.deepcopy(self.networks).requires_grad_(False)
+        self.snapshot_environments = len(self.environments)
+
+    @torch.no_grad()
+    def _estimate_used(self, environment: Environment) -> None:
+        z = self._normal(self.config.batch_size) * environment.latent_mask
+        s = torch.full((len(z),), environment.index, device=self.device)
+        noise = tolerated_noise(self.networks.decoder, z, s, self.config)
+        environment.used_latents = used_latents(noise, environment.latent_mask, self.config)
+
+    # ---------------------------------------------------------------- reading
+
+    @torch.no_grad()
+    def infer(self, frames: np.ndarray) -> Inference:
+        """Infer the environment of a batch; nothing learns, nothing changes.
+
+        Args:
+            frames: as for `update`.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        self._require_environment("infer")
+        x = to_tensor(frames, self.config, self.device)
+        features = self.features(x)
+        batch, effective = Moments.of(features), effective_sample_size(features)
+        statistics = f_statistics(batch, effective, self.environments)
+        explaining = [
+            e for e in self.environments if statistics[e.index] <= self.config.shift_threshold
+        ]
+        # Unlike `update`, no preference for the present environment: readers ask about any frames.
+        index = most_likely(batch, explaining or self.environments)
+        environment = self.environments[index]
+        mean, std = self.networks.encoder(x)
+        # Means in place of samples: reading must not advance the learner's random state.
+        loss = self._reconstruction_loss(x, mean, environment)
+        spread = torch.cat([mean - std, mean + std])
+        return Inference(
+            environment=index,
+            known=bool(explaining),
+            latent_mask=_array(environment.latent_mask),
+            atypicality=_array(atypicality(spread)),
+            reconstruction_loss=loss,
+            probabilities=_array(self._classify(x)),
+            f_statistics=np.asarray(statistics, dtype=np.float32),
+        )
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior mean and standard deviation, float32 (B, N) each, no mask applied.
+
+        Raises:
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        mean, std = self.networks.encoder(to_tensor(frames, self.config, self.device))
+        return _array(mean), _array(std)
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: np.ndarray, environment: int | None = None) -> np.ndarray:
+        """Frames decoded from their posterior means, seen as an environment.
+
+        Args:
+            frames: uint8 (B, H, W, C).
+            environment: index to decode as, from 0; the present one by default.
+
+        Returns:
+            uint8 (B, H, W, C): the mean of p(x|z, s).
+
+        Raises:
+            ValueError: no such environment.
+            RuntimeError: before the first `update`.
+        """
+        mean, _ = self.networks.encoder(to_tensor(frames, self.config, self.device))
+        return self._decode(mean, environment)
+
+    @torch.inference_mode()
+    def decode(self, latents: np.ndarray, environment: int | None = None) -> np.ndarray:
+        """Frames uint8 (B, H, W, C) of latents float (B, N), masked as the environment says.
+
+        Raises:
+            ValueError: wrong shape, values that are not finite, or no such environment.
+            RuntimeError: before the first `update`.
+        """
+        values = np.asarray(latents, dtype=np.float32)
+        if values.ndim != 2 or values.shape[1] != self.config.latents:
+            raise ValueError(
+                f"latents must have shape (B, {self.config.latents}), got {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("latents must be finite, got NaN or infinity")
+        return self._decode(torch.from_numpy(values.copy()).to(self.device), environment)
+
+    def _decode(self, latents: Tensor, environment: int | None) -> np.ndarray:
+        self._require_environment("decode")
+        index = self.environment if environment is None else environment
+        if not 0 <= index < len(self.environments):
+            raise ValueError(
+                f"environment must be from 0 to {len(self.environments) - 1}, the environments "
+                f"known so far, got {environment!r}"
+            )
+        s = torch.full((len(latents),), index, device=self.device)
+        output = self.networks.decoder(latents * self.environments[index].latent_mask, s)
+        return to_frames(expected_pixels(output, self.config))
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one file, under a temporary name first.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        save_state(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> VASE:
+        """The learner as saved; going on from it equals never having stopped.
+
+        No code from the file is run.
+
+        Raises:
+            FileNotFoundError: no such file.
+            CheckpointError: not a checkpoint, a corrupt one, or one of another format.
+        """
+        return load_state(cls, Path(path), resolve_device(device))
+
+    # ---------------------------------------------------------------- helpers
+
+    def _normal(self, batch: int) -> Tensor:
+        return torch.randn(
+            batch, self.config.latents, generator=self.generator, device=self.device
+        )
+
+    @torch.no_grad()
+    def _sample(self, x: Tensor) -> Tensor:
+        mean, std = self.networks.encoder(x)
+        sample: Tensor = mean + self._normal(len(x)) * std
+        return sample
+
+    def _thinned(self, x: Tensor) -> Tensor:
+        """At most `batch_size` frames of a batch, chosen at random."""
+        if len(x) <= self.config.batch_size:
+            return x
+        order = torch.randperm(len(x), generator=self.generator, device=self.device)
+        return x[order[: self.config.batch_size]]
+
+    @torch.no_grad()
+    def _classify(self, x: Tensor) -> Tensor:
+        """q(s|x) over the known environments, averaged over the batch (A.2)."""
+        logits = self.networks.classifier(self.networks.encoder.features(x))
+        return logits[:, : len(self.environments)].softmax(1).mean(0)
+
+    @torch.no_grad()
+    def _reconstruction_loss(self, x: Tensor, z: Tensor, environment: Environment) -> float:
+        s = torch.full((len(x),), environment.index, device=self.device)
+        output = self.networks.decoder(z * environment.latent_mask, s)
+        return float(negative_log_likelihood(output, x, self.config).mean())
+
+    def _report(
+        self, before: int, new: bool, held: bool, step: StepLosses | None, samples: Tensor
+    ) -> UpdateReport:
+        present = self.environments[self.environment]
+        return UpdateReport(
+            environment=self.environment,
+            new_environment=new,
+            shift=self.environment != before,
+            candidate=held,
+            trained=step is not None,
+            latent_mask=_array(present.latent_mask),
+            atypicality=_array(atypicality(samples)),
+            losses={} if step is None else _floats(step.by_name),
+            updates=self.updates,
+        )
+
+    def _require_environment(self, what: str) -> None:
+        if not self.environments:
+            raise RuntimeError(f"{what} needs a learner that has seen frames: call update first")
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """ "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        ValueError: not a device that this machine has.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f'device must be "auto" or a torch device of this machine, got {device!r}: {error}'
+        ) from error
+
+
+def _floats(tensors: dict[str, Tensor]) -> dict[str, float]:
+    values = torch.stack([t.detach() for t in tensors.values()]).tolist()
+    if not math.isfinite(values[-1]):
+        bad = [n for n, v in zip(tensors, values, strict=True) if not math.isfinite(v)]
+        raise FloatingPointError(f"training diverged: loss {bad[0]!r} is not finite")
+    return dict(zip(tensors, values, strict=True))
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,93 @@
+"""Encoder, decoder and environment classifier (A.1).
+
+Shape suffixes: B batch, C channels, H height, W width, N latents, K environments, F hidden units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import VASEConfig
+
+# A posterior narrower than e^-5 or wider than e^5 is a numerical accident, not knowledge.
+LOG_VARIANCE_LIMIT = 10.0
+
+
+class Encoder(nn.Module):
+    """q(z|x) = N(μ(x), σ(x)²): convolutions, one fully connected layer, two linear heads."""
+
+    def __init__(self, config: VASEConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if config.space_to_depth > 1:
+            layers.append(nn.PixelUnshuffle(config.space_to_depth))
+        channels = config.channels * config.space_to_depth**2
+        for filters in config.filters:
+            layers += [nn.Conv2d(channels, filters, 4, stride=2, padding=1), nn.ReLU()]
+            channels = filters
+        flat = channels * smallest_side(config) ** 2
+        layers += [nn.Flatten(), nn.Linear(flat, config.hidden), nn.ReLU()]
+        self.trunk = nn.Sequential(*layers)
+        self.posterior = nn.Linear(config.hidden, 2 * config.latents)
+
+    def features(self, x_BCHW: Tensor) -> Tensor:
+        """Last hidden layer (B, F), on which the environment classifier stands."""
+        hidden: Tensor = self.trunk(x_BCHW)
+        return hidden
+
+    def heads(self, features_BF: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the posterior, each (B, N)."""
+        mean, log_variance = self.posterior(features_BF).chunk(2, dim=1)
+        limited = log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+        return mean, torch.exp(0.5 * limited)
+
+    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        return self.heads(self.features(x_BCHW))
+
+
+class Decoder(nn.Module):
+    """p(x|z,s): the transpose of the encoder; takes latents and a one-hot environment.
+
+    The output (B, C, H, W) holds logits for the Bernoulli likelihood and means for the Gaussian.
+    """
+
+    def __init__(self, config: VASEConfig) -> None:
+        super().__init__()
+        self.environments = config.max_environments
+        side, channels = smallest_side(config), config.filters[-1]
+        layers: list[nn.Module] = [
+            nn.Linear(config.latents + config.max_environments, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, channels * side**2),
+            nn.ReLU(),
+            nn.Unflatten(1, (channels, side, side)),
+        ]
+        for filters in reversed(config.filters[:-1]):
+            layers += [nn.ConvTranspose2d(channels, filters, 4, stride=2, padding=1), nn.ReLU()]
+            channels = filters
+        pixels = config.channels * config.space_to_depth**2
+        layers.append(nn.ConvTranspose2d(channels, pixels, 4, stride=2, padding=1))
+        if config.space_to_depth > 1:
+            layers.append(nn.PixelShuffle(config.space_to_depth))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z_BN: Tensor, s_B: Tensor) -> Tensor:
+        one_hot = nn.functional.one_hot(s_B, self.environments).to(z_BN.dtype)
+        output: Tensor = self.layers(torch.cat([z_BN, one_hot], dim=1))
+        return output
+
+
+class VASENetworks(nn.Module):
+    """Everything with weights: the part that a snapshot copies and a checkpoint stores."""
+
+    def __init__(self, config: VASEConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.classifier = nn.Linear(config.hidden, config.max_environments)
+
+
+def smallest_side(config: VASEConfig) -> int:
+    """Height and width of the last convolution's output."""
+    return config.image_size // (config.space_to_depth * 2 ** len(config.filters))
