@@ -20,7 +20,7 @@ git ls-files -z --cached --others --exclude-standard --deduplicate |
   while IFS= read -r -d '' path; do
     if [ -e "$path" ]; then printf '%s\0' "$path"; fi
   done |
-  tar --create --null --files-from=- --no-recursion | tar --extract --directory "$work/source"
+  tar --create --no-recursion --null --files-from=- | tar --extract --directory "$work/source"
 "$python" -m build --no-isolation --outdir "$work/dist" "$work/source" >"$work/build.log" 2>&1 || {
   cat "$work/build.log" >&2
   exit 1
@@ -31,16 +31,16 @@ wheel=("$work"/dist/*.whl)
 "$python" -m venv "$work/venv"
 # TORCH_SOURCE holds several words or none.
 # shellcheck disable=SC2086
-"$work/venv/bin/python" -m pip install --quiet ${TORCH_SOURCE:-} \
+"$work/venv/bin/python" -m pip install -qq ${TORCH_SOURCE:-} \
   -c constraints.txt "${TORCH:-torch}" "${wheel[0]}"
 if ! "$work/venv/bin/python" -c 'import cv2' 2>/dev/null; then
-  "$work/venv/bin/python" -m pip install --quiet -c constraints.txt --force-reinstall --no-deps \
+  "$work/venv/bin/python" -m pip install -qq -c constraints.txt --force-reinstall --no-deps \
     opencv-python-headless
 fi
 
 cp .ci/wheel_use.py "$work/away/"
 cd "$work/away"
-"$work/venv/bin/python" -W error::DeprecationWarning:vase_rl wheel_use.py
+"$work/venv/bin/python" -W error wheel_use.py
 "$work/venv/bin/vase-rl" --help >help.txt
 grep -q demo help.txt
 echo "wheel test: passed"
