@@ -6,6 +6,8 @@ Hershey strokes by outline fonts and the same code would give other images on ea
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ Points = npt.NDArray[np.float64]
 Knots = list[tuple[float, float]]
 
 FONTS = ("round", "open", "square", "angular")
-CANVAS = 112
+PEN = 12
 BODY = 22 / 28
 """The longer side of a digit as a share of its box; MNIST leaves a similar margin."""
 SUBPIXEL_BITS = 4
@@ -156,14 +158,14 @@ def _draw(drawn: dict[str, float], wave: Points, side: int) -> Images:
     points[:, 0] -= drawn["slant"] * points[:, 1]
     cos, sin = np.cos(drawn["rotation"]), np.sin(drawn["rotation"])
     points = points @ np.array([[cos, sin], [-sin, cos]])
-    canvas = max(CANVAS, 2 * side)
-    thickness = max(1, round(drawn["thickness"] * canvas))
+    # One pen for all, on canvases of different size, gives every thickness and not just whole
+    # pixels; OpenCV draws a line of even thickness one pixel wider. 0.16 is the thickest.
+    pen = max(PEN, 2 * math.ceil(0.16 * side))
+    canvas = round((pen + 1) / drawn["thickness"])
     low, high = points.min(axis=0), points.max(axis=0)
-    scale = (BODY * canvas - thickness) / (high - low).max()
+    scale = (BODY * canvas - pen - 1) / (high - low).max()
     points = (points - (low + high) / 2) * scale + canvas / 2 - 0.5
     fixed = np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
     picture = np.zeros((canvas, canvas), dtype=np.uint8)
-    cv2.polylines(
-        picture, np.split(fixed, lengths), False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS
-    )
+    cv2.polylines(picture, np.split(fixed, lengths), False, 255, pen, cv2.LINE_8, SUBPIXEL_BITS)
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

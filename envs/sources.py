@@ -12,6 +12,7 @@ from .canvas import (
     Floats,
     Images,
     Integers,
+    SpriteBank,
     check_size,
     invert,
     paste,
@@ -83,27 +84,14 @@ class Source:
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        size: int = 64,
-        seed: int = 0,
-        data_dir: str | Path | None = None,
-        motion: str = "independent",
-        split: str = "train",
+        self, name: str, bank: SpriteBank, size: int, motion: str, rng: np.random.Generator
     ) -> None:
         parsed = parse_source(name)
-        if motion not in MOTIONS:
-            raise ValueError(f"motion must be one of {', '.join(MOTIONS)}, got {motion!r}")
         self.name = name
         self.family, self.moving, self.inverted = parsed.family, parsed.moving, parsed.inverted
-        self.size = check_size(size)
-        self.sprite_size = sprite_side(self.size)
-        self.motion = motion
-        self._bank = load_bank(
-            self.family, self.sprite_size, seed=seed, split=split, data_dir=data_dir
-        )
-        self.reset(stream_of(seed, "sample", name, split))
+        self.size, self.sprite_size, self.motion = size, sprite_side(size), motion
+        self._bank = bank
+        self.reset(rng)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Draws from `rng` from now on, starting with a new sprite."""
@@ -201,7 +189,11 @@ def make_source(
         ValueError: an argument is none of the above; the message says which.
         DataError: (a ValueError) the data files are missing or damaged.
     """
-    return Source(name, size=size, seed=seed, data_dir=data_dir, motion=motion, split=split)
+    family, side = parse_source(name).family, sprite_side(check_size(size))
+    if motion not in MOTIONS:
+        raise ValueError(f"motion must be one of {', '.join(MOTIONS)}, got {motion!r}")
+    bank = load_bank(family, side, seed=seed, split=split, data_dir=data_dir)
+    return Source(name, bank, int(size), motion, stream_of(seed, "sample", name, split))
 
 
 def parse_sequence(sequence: str, default_frames: int | None = None) -> list[Segment]:
