@@ -333,6 +333,15 @@ class VASE:
             f_statistics=np.asarray(statistics, dtype=np.float32),
         )
 
+    @torch.no_grad()
+    def effective_frames(self, frames: np.ndarray) -> float:
+        """How many independent frames a batch in temporal order is worth, from 1 to B.
+
+        Raises:
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        return effective_sample_size(self.features(to_tensor(frames, self.config, self.device)))
+
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and standard deviation, float32 (B, N) each, no mask applied.

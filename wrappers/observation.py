@@ -1,0 +1,206 @@
+"""`VASEObservationWrapper`: latents in place of pixels, for a single Gymnasium environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from ..checkpoint import CheckpointError
+from ..config import VASEConfig
+from ..learner import VASE
+from .pixels import PixelReader
+from .stream import NO_CHANGE, Change, FrameStream, StreamConfig
+
+
+class VASEObservationWrapper(
+    gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs
+):
+    """Replaces image observations by the latents of a VASE that learns from them as they come.
+
+    The observation is a fresh float32 vector: the N posterior means with masked latents at 0, and
+    on request the one-hot environment behind them. `info["vase"]` holds Python scalars:
+    `environment`, `shift`, `new_environment`, `reconstruction_loss` (nats per frame, 0 before the
+    first) and `updates`.
+
+    With `training=True` the map from frames to latents moves while the agent looks, so equal seeds
+    do not give equal observations: Gymnasium's `check_env` passes with `training=False`.
+
+    Args:
+        env: an environment with uint8 images, grey, RGB or RGBA of any size, by themselves or
+            under one key of a `Dict`. They are resized by area to the learner's size.
+        config: name of a preset (its channels then follow the images: grey or RGB), or a
+            `VASEConfig`.
+        load_path: a checkpoint to start from, in place of `config`.
+        training: learn from the frames. Can be switched at any time through `.training`, as
+            `update_running_mean` of Gymnasium's `NormalizeObservation`.
+        pixels_key: the image's key in a `Dict` observation.
+        append_environment: append the environment as a one-hot of length `max_environments`.
+        warmup_frames: frames gathered before the first training step.
+        window_frames: recent frames of the present environment that training draws from.
+        frames_per_update: frames per training step; fewer learn faster and cost more.
+        seed: of the learner's weights and noise; of the order of training frames.
+        device: "cpu", "cuda", ... or "auto".
+
+    Raises:
+        ValueError: no image in the observation space, or an argument that breaks its rule.
+        FileNotFoundError, CheckpointError: `load_path` is missing, damaged, or was made with
+            another configuration than `config` asks for.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> from vase_rl.wrappers import VASEObservationWrapper
+        >>> env = VASEObservationWrapper(gym.make("vase_rl/SpriteReach-v0"), config="compact")
+        >>> env.observation_space.shape
+        (16,)
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        config: str | VASEConfig = "compact",
+        *,
+        load_path: str | Path | None = None,
+        training: bool = True,
+        pixels_key: str | None = None,
+        append_environment: bool = False,
+        warmup_frames: int = StreamConfig.warmup_frames,
+        window_frames: int = StreamConfig.window_frames,
+        frames_per_update: int = StreamConfig.frames_per_update,
+        seed: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self,
+            config=config,
+            load_path=load_path,
+            training=training,
+            pixels_key=pixels_key,
+            append_environment=append_environment,
+            warmup_frames=warmup_frames,
+            window_frames=window_frames,
+            frames_per_update=frames_per_update,
+            seed=seed,
+            device=device,
+        )
+        gym.Wrapper.__init__(self, env)
+        self.pixels = PixelReader(env.observation_space, pixels_key)
+        schedule = StreamConfig(warmup_frames, window_frames, frames_per_update)
+        vase = make_learner(config, load_path, self.pixels.channels, seed, device)
+        self.stream = FrameStream(vase, schedule, training=training, seed=seed)
+        self.append_environment = append_environment
+        self.observation_space = latent_space(vase.config, append_environment)
+
+    @property
+    def vase(self) -> VASE:
+        """The learner."""
+        return self.stream.vase
+
+    @property
+    def training(self) -> bool:
+        """Whether frames are learnt from."""
+        return self.stream.training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self.stream.training = bool(value)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As the environment's; a seeded reset also forgets the recent frames."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        if seed is not None:
+            self.stream.forget_recent()
+        return self._see(observation, info)
+
+    def step(
+        self, action: Any
+    ) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        latents, info = self._see(observation, info)
+        return latents, reward, terminated, truncated, info
+
+    def save(self, path: str | Path) -> None:
+        """Save the learner; `load_path` takes the file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.vase.save(path)
+
+    def _see(self, observation: Any, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        config = self.vase.config
+        frame = self.pixels.read(observation, config.image_size, config.channels)[None]
+        change = self.stream.observe(frame)
+        latents = self.stream.latents(frame)
+        if self.append_environment:
+            latents = with_environment(latents, self.stream.environment, config)
+        return latents[0].copy(), {**info, "vase": stream_info(self.stream, change)}
+
+
+def make_learner(
+    config: str | VASEConfig,
+    load_path: str | Path | None,
+    channels: int,
+    seed: int | None,
+    device: str,
+) -> VASE:
+    """A learner from a checkpoint, a configuration, or the name of a preset.
+
+    Raises:
+        TypeError, ValueError: `config` is neither a preset's name nor a `VASEConfig`.
+        FileNotFoundError, CheckpointError: as `VASE.load`, or the checkpoint was made with
+            another configuration than the one given.
+    """
+    if not isinstance(config, (str, VASEConfig)):
+        raise TypeError(f"config must be the name of a preset or a VASEConfig, got {config!r}")
+    if load_path is not None:
+        vase = VASE.load(load_path, device=device)
+        if isinstance(config, VASEConfig) and config != vase.config:
+            raise CheckpointError(
+                f"checkpoint {load_path} was made with another configuration than config: "
+                f"{_difference(config, vase.config)}"
+            )
+        return vase
+    if isinstance(config, str):
+        config = VASEConfig.preset(config, channels=channels)
+    return VASE(config, seed=seed, device=device)
+
+
+def latent_space(config: VASEConfig, append_environment: bool) -> spaces.Box:
+    """Space of the latents, unbounded, with the one-hot environment in [0, 1] behind them."""
+    low = np.full(config.latents, -np.inf, dtype=np.float32)
+    high = np.full(config.latents, np.inf, dtype=np.float32)
+    if append_environment:
+        low = np.concatenate([low, np.zeros(config.max_environments, dtype=np.float32)])
+        high = np.concatenate([high, np.ones(config.max_environments, dtype=np.float32)])
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def with_environment(latents: np.ndarray, environment: int, config: VASEConfig) -> np.ndarray:
+    """Latents (E, N) with the one-hot environment appended, (E, N + K)."""
+    one_hot = np.zeros((len(latents), config.max_environments), dtype=np.float32)
+    one_hot[:, environment] = 1.0
+    return np.concatenate([latents, one_hot], axis=1)
+
+
+def stream_info(stream: FrameStream, change: Change = NO_CHANGE) -> dict[str, Any]:
+    """The scalars of `info["vase"]`."""
+    return {
+        "environment": int(stream.environment),
+        "shift": bool(change.shift),
+        "new_environment": bool(change.new_environment),
+        "reconstruction_loss": float(stream.reconstruction_loss),
+        "updates": int(stream.vase.updates),
+    }
+
+
+def _difference(wanted: VASEConfig, found: VASEConfig) -> str:
+    first, second = wanted.to_dict(), found.to_dict()
+    name = next(n for n in first if first[n] != second[n])
+    return f"{name} is {second[name]!r} there and {first[name]!r} here"
