@@ -16,7 +16,7 @@ unset PYTHONPATH
 # From a copy of what git would commit: `build/` and ignored files in the working tree must not
 # reach the wheel. The wheel is built from the source distribution, so both are tried.
 mkdir "$work/source" "$work/away"
-git ls-files -z --cached --others --exclude-standard --deduplicate |
+git ls-files -z --cached --others --exclude-standard |
   while IFS= read -r -d '' path; do
     if [ -e "$path" ]; then printf '%s\0' "$path"; fi
   done |
