@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
+import secrets
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from .config import VASEConfig
 from .environments import Environment, LossStatistics
 from .inference import Evidence
-from .moments import Moments
+from .moments import DIMENSION, Moments
 
 if TYPE_CHECKING:
     from .learner import VASE
@@ -36,15 +36,16 @@ def save_state(vase: VASE, path: Path) -> None:
 def atomic_save(state: dict[str, Any], path: Path) -> None:
     """`torch.save` under a temporary name in the same folder, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not tempfile's: its files can be read by their owner only, and keep that when renamed.
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -72,9 +73,16 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except pickle.UnpicklingError as error:
+        # torch's own message advises to load without this protection.
+        raise CheckpointError(
+            f"checkpoint {path} holds objects that no checkpoint of this program holds; "
+            "nothing of it was run"
+        ) from error
+    except (RuntimeError, LookupError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f"checkpoint {path} is damaged or not a checkpoint: {reason}"
         ) from error
@@ -87,12 +95,20 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
+def _check_sums(path: Path) -> None:
+    """Compare every part of the file with its stored CRC; torch's reader does not."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"bad CRC-32 of {damaged!r}")
+
+
 def state_of(vase: VASE) -> dict[str, Any]:
     """Everything that future updates depend on, as tensors and plain values."""
     return {
         "format": FORMAT,
         "version": VERSION,
-        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vase.config.to_dict().items()},
+        "config": vase.config.to_dict(),
         "networks": vase.networks.state_dict(),
         "snapshot": None if vase.snapshot is None else vase.snapshot.state_dict(),
         "snapshot_environments": vase.snapshot_environments,
@@ -112,15 +128,32 @@ def restore(vase: VASE, state: dict[str, Any]) -> None:
     vase.optimizer.load_state_dict(state["optimizer"])
     vase.generator.set_state(state["generator"].cpu())
     vase.environments = [_unpack_environment(e) for e in state["environments"]]
-    vase.environment = state["environment"]
-    vase.updates = state["updates"]
+    vase.environment = int(state["environment"])
+    vase.updates = int(state["updates"])
     vase.evidence = _unpack_evidence(state["evidence"])
     vase.running_atypicality = state["running_atypicality"]
+    _check_records(vase)
     if state["snapshot"] is not None:
         vase._sync_snapshot()
         assert vase.snapshot is not None
         vase.snapshot.load_state_dict(state["snapshot"])
-    vase.snapshot_environments = state["snapshot_environments"]
+    vase.snapshot_environments = int(state["snapshot_environments"])
+
+
+def _check_records(vase: VASE) -> None:
+    """ValueError unless the environments fit the configuration and each other."""
+    known, latents = vase.environments, vase.config.latents
+    if [e.index for e in known] != list(range(len(known))):
+        raise ValueError(f"environments are numbered {[e.index for e in known]}")
+    present = range(max(len(known), 1))
+    if len(known) > vase.config.max_environments or vase.environment not in present:
+        raise ValueError(f"environment {vase.environment} of {len(known)}")
+    for vector in [vase.running_atypicality, *(e.latent_mask for e in known)]:
+        if vector.shape != (latents,):
+            raise ValueError(f"a latent mask has shape {tuple(vector.shape)}, not ({latents},)")
+    for e in known:
+        if e.moments.covariance.shape != (DIMENSION, DIMENSION):
+            raise ValueError(f"moments have shape {tuple(e.moments.covariance.shape)}")
 
 
 def _pack_moments(moments: Moments) -> dict[str, Any]:
