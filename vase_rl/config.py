@@ -141,6 +141,12 @@ class VASEConfig:
             _require(_is_number(value) and value >= 0, self, name, "a finite number, 0 or above")
         for name in _FLAGS:
             _require(isinstance(getattr(self, name), bool), self, name, "True or False")
+        _require(
+            isinstance(self.filters, (tuple, list)),
+            self,
+            "filters",
+            "a non-empty sequence of positive integers",
+        )
         object.__setattr__(self, "filters", tuple(self.filters))
         self._check_shapes()
         _require(

@@ -36,6 +36,18 @@ def negative_log_likelihood(output: Tensor, x: Tensor, config: VASEConfig) -> Te
     return (0.5 * scaled.square() + constant).flatten(1).sum(1)
 
 
+def loss_floor(config: VASEConfig) -> float:
+    """The value of −log p(x|z,s) of a perfect output, in nats per frame.
+
+    Zero for Bernoullis of black and white pixels. A Gaussian density exceeds 1, so its floor is
+    the normalising constant, usually far below zero.
+    """
+    if config.likelihood == "bernoulli":
+        return 0.0
+    constant = math.log(config.gaussian_std) + 0.5 * math.log(2 * math.pi)
+    return config.channels * config.image_size**2 * constant
+
+
 def decoder_divergence(old_output: Tensor, output: Tensor, config: VASEConfig) -> Tensor:
     """KL(p_old(x) ‖ p(x)) summed over pixels, (B, C, H, W) → (B,): the decoder proximity of eq. 7.
 

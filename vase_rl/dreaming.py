@@ -42,14 +42,12 @@ def dream(
     Args:
         past: indices of the environments to dream of, not empty.
         masks: aˢ of every environment, bool (K, N).
+        generator: on the CPU, wherever the networks are.
     """
-    device = masks.device
-    size = (config.dream_batch_size,)
-    choice = torch.randint(len(past), size, generator=generator, device=device)
-    environments = torch.tensor(past, device=device)[choice]
-    z = torch.randn(
-        config.dream_batch_size, config.latents, generator=generator, device=device
-    ) * masks[environments]
+    device, size = masks.device, config.dream_batch_size
+    choice = torch.randint(len(past), (size,), generator=generator)
+    environments = torch.tensor(past)[choice].to(device)
+    z = torch.randn(size, config.latents, generator=generator).to(device) * masks[environments]
     output = snapshot.decoder(z, environments)
     frames = expected_pixels(output, config)
     mean, std = snapshot.encoder(frames)

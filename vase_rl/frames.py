@@ -26,7 +26,9 @@ def to_tensor(frames: Any, config: VASEConfig, device: torch.device) -> Tensor:
         ValueError: wrong rank, size or channels, or an empty batch.
     """
     check_frames(frames, config)
-    tensor = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    # torch wants memory that it may write to; frames from a replay or a viewer may be read-only.
+    writable = np.require(frames, requirements=["C", "W"])
+    tensor = torch.from_numpy(writable).to(device)
     return tensor.permute(0, 3, 1, 2).float().div_(255.0).contiguous()
 
 

@@ -17,7 +17,11 @@ from .moments import Moments, two_sample_f
 
 
 def algorithm_1(
-    candidate: Environment, loss: float, batch_mask: Tensor, loss_tolerance: float
+    candidate: Environment,
+    loss: float,
+    batch_mask: Tensor,
+    loss_tolerance: float,
+    loss_floor: float = 0.0,
 ) -> int | None:
     """Algorithm 1 and eq. 6, for the most likely environment ŝ = argmax q(s|x).
 
@@ -29,11 +33,13 @@ def algorithm_1(
         loss: −log p(x|z, ŝ), averaged over the batch, in nats.
         batch_mask: a(x), bool (N,).
         loss_tolerance: κ.
+        loss_floor: loss of a perfect reconstruction, in nats; κ multiplies what lies above it,
+            for the negative losses of a Gaussian likelihood would shrink when multiplied.
 
     Returns:
         ŝ, or None for a new environment.
     """
-    if loss > loss_tolerance * candidate.loss_mean:
+    if loss - loss_floor > loss_tolerance * (candidate.loss_mean - loss_floor):
         return None
     used = candidate.used_latents
     if not torch.equal(candidate.latent_mask & used, batch_mask & used):

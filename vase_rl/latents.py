@@ -62,13 +62,15 @@ def tolerated_noise(decoder: Decoder, z_BN: Tensor, s_B: Tensor, config: VASECon
     """
 
     def decode(z: Tensor) -> Tensor:
-        return decoder(z, s_B)
+        output: Tensor = decoder(z, s_B)
+        return output
 
     curvature = []
     for n in range(z_BN.shape[1]):
         direction = torch.zeros_like(z_BN)
         direction[:, n] = 1.0
-        output, slope = torch.func.jvp(decode, (z_BN,), (direction,))
+        jvp = torch.func.jvp(decode, (z_BN,), (direction,))
+        output, slope = jvp[0], jvp[1]
         squared = slope.square() * pixel_precision(output, config)
         curvature.append(squared.flatten(1).sum(1).mean())
     h = torch.stack(curvature)

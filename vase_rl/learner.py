@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .checkpoint import load_state, save_state
 from .config import VASEConfig
-from .distributions import expected_pixels, negative_log_likelihood
+from .distributions import expected_pixels, loss_floor, negative_log_likelihood
 from .dreaming import dream
 from .environments import Environment
 from .frames import to_frames, to_tensor
@@ -30,10 +30,12 @@ from .inference import (
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
 from .moments import FixedFeatures, Moments, effective_sample_size
 from .networks import VASENetworks
-from .objective import StepLosses, training_losses
+from .objective import training_losses
 
 # Weight of one batch in the running atypicality that hysteresis looks at: one batch is noisy.
 ATYPICALITY_WEIGHT = 0.05
+# From `_stay_out` up to whoever called `update`, through torch's decorator.
+_FRAMES_TO_CALLER = 6
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,17 @@ class VASE:
             )
         self.config = config
         self.device = resolve_device(device)
-        seed = int(torch.seed() % 2**31) if seed is None else seed
+        # torch's global generators belong to the caller: none of this moves them.
+        seed = torch.Generator().seed() % 2**31 if seed is None else seed
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.networks = VASENetworks(config).to(self.device)
         self.optimizer = torch.optim.Adam(
             self.networks.parameters(), lr=config.learning_rate, fused=True
         )
-        self.generator = torch.Generator(self.device).manual_seed(seed)
+        # On the CPU whatever the device: equal seeds draw equal noise, and a checkpoint's random
+        # state fits every machine.
+        self.generator = torch.Generator().manual_seed(seed)
         self.features = FixedFeatures(config.channels, self.device)
         self.environments: list[Environment] = []
         self.environment = 0
@@ -120,6 +125,7 @@ class VASE:
 
     # ---------------------------------------------------------------- learning
 
+    @torch.inference_mode(False)  # learns even inside the caller's torch.no_grad()
     def update(self, frames: np.ndarray) -> UpdateReport:
         """Infer the environment of one batch and train on it (section 3.6).
 
@@ -135,15 +141,17 @@ class VASE:
 
         Raises:
             TypeError, ValueError: as `frames.to_tensor`.
+            FloatingPointError: a loss is not finite; the weights stay as they were.
         """
         x = to_tensor(frames, self.config, self.device)
         before = self.environment
         new, held = self._infer_and_enter(x)
         if held:
-            return self._report(before, new, held, None, self._sample(x))
-        step = self._train(self._thinned(x))
-        return self._report(before, new, held, step, step.samples)
+            return self._report(before, new, held, {}, self._sample(x))
+        losses, samples = self._train(self._thinned(x))
+        return self._report(before, new, held, losses, samples)
 
+    @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
         """Train once more on frames that are known to belong to the present environment.
 
@@ -153,10 +161,11 @@ class VASE:
         Raises:
             RuntimeError: before the first `update`.
             TypeError, ValueError: as `frames.to_tensor`.
+            FloatingPointError: a loss is not finite; the weights stay as they were.
         """
         self._require_environment("practise")
-        step = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
-        return _floats(step.by_name)
+        losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
+        return losses
 
     def _infer_and_enter(self, x: Tensor) -> tuple[bool, bool]:
         """Algorithm 1 with persistence. Returns (opened a new environment, hold the batch back)."""
@@ -188,32 +197,48 @@ class VASE:
         present = self.environments[self.environment]
         if present.updates < self.config.burn_in:
             return self.environment
-        likely = self.environments[int(self._classify(x).argmax())]
         samples = self._sample(x)
-        batch_mask = hysteresis_mask(likely.latent_mask, atypicality(samples), self.config)
-        if not self.config.masking:
-            batch_mask = likely.latent_mask
-        loss = self._reconstruction_loss(x, samples, likely)
-        return algorithm_1(likely, loss, batch_mask, self.config.loss_tolerance)
+        return self._algorithm_1(x, samples, atypicality(samples))[1]
+
+    def _algorithm_1(self, x: Tensor, z: Tensor, alpha: Tensor) -> tuple[Environment, int | None]:
+        """ŝ, and what Algorithm 1 says of it, for latents z and their atypicality."""
+        likely = self.environments[int(self._classify(x).argmax())]
+        batch_mask = likely.latent_mask
+        if self.config.masking:
+            batch_mask = hysteresis_mask(batch_mask, alpha, self.config)
+        loss = self._reconstruction_loss(x, z, likely)
+        tolerance, floor = self.config.loss_tolerance, loss_floor(self.config)
+        return likely, algorithm_1(likely, loss, batch_mask, tolerance, floor)
 
     def _leave(self, evidence: Evidence, x: Tensor) -> tuple[bool, bool]:
         """Go where the evidence points. Returns as `_infer_and_enter`."""
         if evidence.environment is None and len(self.environments) == self.config.max_environments:
-            return False, self._stay_out(evidence)
+            self._stay_out(evidence, x)
+            return False, True
+        self.evidence = None
+        if evidence.environment is None:
+            self._depart()
+            self._open(evidence.moments, x)
+            return True, False
+        self._enter(evidence.environment, x)
+        return False, False
+
+    def _depart(self) -> None:
+        """Take stock of the present environment before another one is trained on."""
         self._estimate_used(self.environments[self.environment])
         if self.config.snapshot_sync in ("switch", "both"):
             self._sync_snapshot()
-        self.evidence = None
-        if evidence.environment is None:
-            self._open(evidence.moments, x)
-            return True, False
-        self.environment = evidence.environment
-        self.running_atypicality.zero_()
-        return False, False
 
-    def _stay_out(self, evidence: Evidence) -> bool:
+    def _enter(self, known: int, x: Tensor) -> None:
+        self._depart()
+        self.environment = known
+        self.running_atypicality = atypicality(self._sample(x))
+
+    def _stay_out(self, evidence: Evidence, x: Tensor) -> None:
         """All environments are taken: see the frames as the nearest one, and learn nothing."""
-        self.environment = most_likely(evidence.moments, self.environments)
+        nearest = most_likely(evidence.moments, self.environments)
+        if nearest != self.environment:
+            self._enter(nearest, x)
         if not self._warned_full:
             self._warned_full = True
             warnings.warn(
@@ -221,9 +246,8 @@ class VASE:
                 "frames of further ones are encoded as the nearest known environment and not "
                 "learnt from, so that nothing known is overwritten",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=_FRAMES_TO_CALLER,
             )
-        return True
 
     def _open(self, moments: Moments, x: Tensor) -> None:
         """Allocate environment m + 1 and infer its latent mask from the batch."""
@@ -236,10 +260,10 @@ class VASE:
         self.environments.append(
             Environment(self.environment, mask, torch.zeros_like(ones), moments)
         )
-        self.running_atypicality.zero_()
+        self.running_atypicality = alpha
 
-    def _train(self, x: Tensor) -> StepLosses:
-        """One step of eq. 9 in the present environment."""
+    def _train(self, x: Tensor) -> tuple[dict[str, float], Tensor]:
+        """One step of eq. 9 in the present environment: losses by name, and latent samples."""
         present = self.environments[self.environment]
         past = [i for i in range(self.snapshot_environments) if i != self.environment]
         memory = None
@@ -257,17 +281,17 @@ class VASE:
             noise,
             self.config,
         )
+        losses = _finite(step.by_name)
         self.optimizer.zero_grad(set_to_none=True)
         step.by_name["total"].backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.updates += 1
         present.updates += 1
-        present.loss.add(float(step.by_name["reconstruction"].detach()))
-        self._after_step(present, step)
-        return step
+        present.loss.add(losses["reconstruction"])
+        self._after_step(present, atypicality(step.samples))
+        return losses, step.samples
 
-    def _after_step(self, present: Environment, step: StepLosses) -> None:
-        alpha = atypicality(step.samples)
+    def _after_step(self, present: Environment, alpha: Tensor) -> None:
         weight = max(ATYPICALITY_WEIGHT, 1.0 / present.updates)
         self.running_atypicality.lerp_(alpha, weight)
         if self.config.masking and present.index > 0:
@@ -316,19 +340,23 @@ class VASE:
         explaining = [
             e for e in self.environments if statistics[e.index] <= self.config.shift_threshold
         ]
-        # Unlike `update`, no preference for the present environment: readers ask about any frames.
-        index = most_likely(batch, explaining or self.environments)
-        environment = self.environments[index]
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.
-        loss = self._reconstruction_loss(x, mean, environment)
-        spread = torch.cat([mean - std, mean + std])
+        alpha = atypicality(torch.cat([mean - std, mean + std]))
+        if self.config.inference == "algorithm1":
+            environment, verdict = self._algorithm_1(x, mean, alpha)
+            known = verdict is not None
+        else:
+            # Unlike `update`, no preference for the present environment: readers ask about any
+            # frames.
+            index = most_likely(batch, explaining or self.environments)
+            environment, known = self.environments[index], bool(explaining)
         return Inference(
-            environment=index,
-            known=bool(explaining),
+            environment=environment.index,
+            known=known,
             latent_mask=_array(environment.latent_mask),
-            atypicality=_array(atypicality(spread)),
-            reconstruction_loss=loss,
+            atypicality=_array(alpha),
+            reconstruction_loss=self._reconstruction_loss(x, mean, environment),
             probabilities=_array(self._classify(x)),
             f_statistics=np.asarray(statistics, dtype=np.float32),
         )
@@ -390,10 +418,11 @@ class VASE:
     def _decode(self, latents: Tensor, environment: int | None) -> np.ndarray:
         self._require_environment("decode")
         index = self.environment if environment is None else environment
-        if not 0 <= index < len(self.environments):
+        whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
+        if not (whole and 0 <= index < len(self.environments)):
             raise ValueError(
-                f"environment must be from 0 to {len(self.environments) - 1}, the environments "
-                f"known so far, got {environment!r}"
+                f"environment must be an integer from 0 to {len(self.environments) - 1}, the "
+                f"environments known so far, got {environment!r}"
             )
         s = torch.full((len(latents),), index, device=self.device)
         output = self.networks.decoder(latents * self.environments[index].latent_mask, s)
@@ -424,9 +453,7 @@ class VASE:
     # ---------------------------------------------------------------- helpers
 
     def _normal(self, batch: int) -> Tensor:
-        return torch.randn(
-            batch, self.config.latents, generator=self.generator, device=self.device
-        )
+        return torch.randn(batch, self.config.latents, generator=self.generator).to(self.device)
 
     @torch.no_grad()
     def _sample(self, x: Tensor) -> Tensor:
@@ -438,13 +465,13 @@ class VASE:
         """At most `batch_size` frames of a batch, chosen at random."""
         if len(x) <= self.config.batch_size:
             return x
-        order = torch.randperm(len(x), generator=self.generator, device=self.device)
-        return x[order[: self.config.batch_size]]
+        order = torch.randperm(len(x), generator=self.generator)[: self.config.batch_size]
+        return x[order.to(self.device)]
 
     @torch.no_grad()
     def _classify(self, x: Tensor) -> Tensor:
         """q(s|x) over the known environments, averaged over the batch (A.2)."""
-        logits = self.networks.classifier(self.networks.encoder.features(x))
+        logits: Tensor = self.networks.classifier(self.networks.encoder.features(x))
         return logits[:, : len(self.environments)].softmax(1).mean(0)
 
     @torch.no_grad()
@@ -454,7 +481,7 @@ class VASE:
         return float(negative_log_likelihood(output, x, self.config).mean())
 
     def _report(
-        self, before: int, new: bool, held: bool, step: StepLosses | None, samples: Tensor
+        self, before: int, new: bool, held: bool, losses: dict[str, float], samples: Tensor
     ) -> UpdateReport:
         present = self.environments[self.environment]
         return UpdateReport(
@@ -462,10 +489,10 @@ class VASE:
             new_environment=new,
             shift=self.environment != before,
             candidate=held,
-            trained=step is not None,
+            trained=not held,
             latent_mask=_array(present.latent_mask),
             atypicality=_array(atypicality(samples)),
-            losses={} if step is None else _floats(step.by_name),
+            losses=losses,
             updates=self.updates,
         )
 
@@ -490,7 +517,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         ) from error
 
 
-def _floats(tensors: dict[str, Tensor]) -> dict[str, float]:
+def _finite(tensors: dict[str, Tensor]) -> dict[str, float]:
+    """Plain numbers, fetched from the device at once; FloatingPointError if the total is not."""
     values = torch.stack([t.detach() for t in tensors.values()]).tolist()
     if not math.isfinite(values[-1]):
         bad = [n for n, v in zip(tensors, values, strict=True) if not math.isfinite(v)]

@@ -40,7 +40,8 @@ class FixedFeatures:
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         x = F.interpolate(x_BCHW, size=(SIDE, SIDE), mode="area")
         h = F.relu(F.conv2d(x, self.kernels, self.biases, stride=2, padding=2))
-        return F.adaptive_avg_pool2d(h, GRID).flatten(1) @ self.projection
+        features: Tensor = F.adaptive_avg_pool2d(h, GRID).flatten(1) @ self.projection
+        return features
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Moments:
         total = kept + other.count
         gap = other.mean - self.mean
         scatter = (
-            self.covariance * (kept - 1).__abs__()
+            self.covariance * (kept - 1)
             + other.covariance * (other.count - 1)
             + torch.outer(gap, gap) * (kept * other.count / total)
         )
@@ -85,12 +86,13 @@ def two_sample_f(batch: Moments, reference: Moments, effective_frames: float) ->
         effective_frames: the number of independent frames that the batch is worth.
     """
     n, m, d = effective_frames, reference.count, len(batch.mean)
-    pooled = ((n - 1) * batch.covariance + (m - 1) * reference.covariance) / (n + m - 2)
+    freedom = max(n + m - 2, 1.0)
+    pooled = ((n - 1) * batch.covariance + (m - 1) * reference.covariance) / freedom
     ridge = RIDGE * pooled.diagonal().mean().clamp(min=1e-12)
     pooled = pooled + ridge * torch.eye(d, dtype=pooled.dtype, device=pooled.device)
     gap = batch.mean - reference.mean
     t_squared = (n * m / (n + m)) * (gap @ torch.linalg.solve(pooled, gap))
-    return float(t_squared) * max(n + m - d - 1, 1.0) / ((n + m - 2) * d)
+    return float(t_squared) * max(n + m - d - 1, 1.0) / (freedom * d)
 
 
 def effective_sample_size(features_BD: Tensor) -> float:

@@ -90,4 +90,5 @@ class VASENetworks(nn.Module):
 
 def smallest_side(config: VASEConfig) -> int:
     """Height and width of the last convolution's output."""
-    return config.image_size // (config.space_to_depth * 2 ** len(config.filters))
+    stride: int = config.space_to_depth * 2 ** len(config.filters)
+    return config.image_size // stride
