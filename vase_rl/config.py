@@ -96,12 +96,12 @@ class VASEConfig:
     environment's frames looked like."""
     loss_tolerance: float = 1.5
     """κ: Algorithm 1 accepts a reconstruction loss of up to κ times the environment's average."""
-    shift_threshold: float = 4.0
+    shift_threshold: float = 3.0
     """F statistic (1 is expected of a batch that belongs) above which an environment does not
     explain a batch."""
     persistence: int = 2
     """Batches in a row that must agree before the environment changes."""
-    minimum_effective_frames: float = 8.0
+    minimum_effective_frames: float = 12.0
     """Effective sample size below which a batch is not tested, for its frames are too alike."""
     moments_memory: int = 20_000
     """Frames that the moments of an environment remember."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-DIMENSION = 16
+DIMENSION = 32
 FILTERS = 24
 SIDE = 32
 # Two by two cells: coarse enough that one moving sprite's whereabouts matter little, fine enough
@@ -80,19 +80,23 @@ def two_sample_f(batch: Moments, reference: Moments, effective_frames: float) ->
     """Hotelling's two-sample T² of a batch against an environment, as an F statistic.
 
     About 1 when the batch belongs to the environment, whatever the number of frames so far;
-    above `VASEConfig.shift_threshold` it does not.
+    above `VASEConfig.shift_threshold` it does not. Few frames cannot tell a covariance in all
+    dimensions: the first (n + m − 2)/3 features are compared then, random projections as good as
+    any others.
 
     Args:
         effective_frames: the number of independent frames that the batch is worth.
     """
-    n, m, d = effective_frames, reference.count, len(batch.mean)
+    n, m = effective_frames, reference.count
     freedom = max(n + m - 2, 1.0)
-    pooled = ((n - 1) * batch.covariance + (m - 1) * reference.covariance) / freedom
+    d = max(min(len(batch.mean), int(freedom / 3)), 1)
+    pooled = (n - 1) * batch.covariance[:d, :d] + (m - 1) * reference.covariance[:d, :d]
+    pooled = pooled / freedom
     ridge = RIDGE * pooled.diagonal().mean().clamp(min=1e-12)
     pooled = pooled + ridge * torch.eye(d, dtype=pooled.dtype, device=pooled.device)
-    gap = batch.mean - reference.mean
+    gap = (batch.mean - reference.mean)[:d]
     t_squared = (n * m / (n + m)) * (gap @ torch.linalg.solve(pooled, gap))
-    return float(t_squared) * max(n + m - d - 1, 1.0) / (freedom * d)
+    return float(t_squared) * max(freedom - d + 1, 1.0) / (freedom * d)
 
 
 def effective_sample_size(features_BD: Tensor) -> float:
