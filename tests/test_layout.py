@@ -44,7 +44,7 @@ OUTSIDE = {
     "learner": {"torch", "numpy"},
     "wrappers": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2"},
     "envs": {"torch", "numpy", "gymnasium", "cv2"},
-    "agents": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia", "tqdm"},
+    "agents": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia"},
 }
 # `import vase_rl` registers the environments, which is done by name and loads none of them.
 EXEMPT = {("vase_rl", "vase_rl.envs.registration")}
