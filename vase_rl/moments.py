@@ -104,14 +104,30 @@ def effective_sample_size(features_BD: Tensor) -> float:
 
     n·(1 − ρ)/(1 + ρ), the variance of the mean of a first-order autoregressive process, with ρ
     the lag-1 correlation averaged over features weighted by their variance. ρ that chance
-    explains (below 2/√B) counts as 0, so that shuffled batches are worth what they hold.
+    explains (below 2/√B) counts as 0, so that shuffled batches are worth what they hold. One
+    step change is taken out first: a batch across a switch of worlds is no correlated batch.
     """
     n = len(features_BD)
-    centred = features_BD.double() - features_BD.double().mean(0)
-    variance = centred.square().sum()
-    if n < 3 or variance <= 1e-12:
-        return 1.0 if n < 3 else float(n)
-    rho = float((centred[1:] * centred[:-1]).sum() / variance)
+    if n < 3:
+        return 1.0
+    x = features_BD.double()
+    residual = _without_one_step(x - x.mean(0))
+    variance = residual.square().sum()
+    if variance <= 1e-12:
+        return float(n)
+    rho = float((residual[1:] * residual[:-1]).sum() / variance)
     if rho < 2.0 / n**0.5:
         return float(n)
     return max(1.0, n * (1 - rho) / (1 + rho))
+
+
+def _without_one_step(centred_BD: Tensor) -> Tensor:
+    """Residuals about two means, before and after the best single split of the batch."""
+    n = len(centred_BD)
+    before = torch.arange(1, n, dtype=centred_BD.dtype, device=centred_BD.device)[:, None]
+    sums = centred_BD.cumsum(0)[:-1]
+    # With the total mean at 0, the scatter between the two parts is |sum|² (1/k + 1/(n − k)).
+    between = (sums.square() * (1 / before + 1 / (n - before))).sum(1)
+    split = int(between.argmax()) + 1
+    first, second = centred_BD[:split], centred_BD[split:]
+    return torch.cat([first - first.mean(0), second - second.mean(0)])

@@ -17,9 +17,7 @@ from .pixels import PixelReader
 from .stream import NO_CHANGE, Change, FrameStream, StreamConfig
 
 
-class VASEObservationWrapper(
-    gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs
-):
+class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs):
     """Replaces image observations by the latents of a VASE that learns from them as they come.
 
     The observation is a fresh float32 vector: the N posterior means with masked latents at 0, and
@@ -118,9 +116,7 @@ class VASEObservationWrapper(
             self.stream.forget_recent()
         return self._see(observation, info)
 
-    def step(
-        self, action: Any
-    ) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
         latents, info = self._see(observation, info)
         return latents, reward, terminated, truncated, info

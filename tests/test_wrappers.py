@@ -1,0 +1,284 @@
+"""The observation wrapper: any image environment in, masked latents out, nothing corrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+from vase_rl import VASE, CheckpointError, VASEConfig
+from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
+
+TINY = VASEConfig.preset(
+    "compact", image_size=16, filters=(8,), hidden=32, latents=6, batch_size=16, minimum_active=2
+)
+
+
+class Painted(gym.Env[Any, int]):
+    """Noise of one brightness per world; `worlds` lists (brightness, frames)."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (24, 24, 3),
+        worlds: tuple[tuple[int, int], ...] = ((60, 10**6),),
+        key: str | None = None,
+    ) -> None:
+        self.shape, self.worlds, self.key = shape, worlds, key
+        image = spaces.Box(0, 255, shape, np.uint8)
+        other = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = image if key is None else spaces.Dict({key: image, "speed": other})
+        self.action_space = spaces.Discrete(2)
+        self.frame = 0
+
+    def _observe(self) -> Any:
+        count = 0
+        for level, frames in self.worlds:
+            brightness = level
+            count += frames
+            if self.frame < count:
+                break
+        image = self.np_random.integers(
+            brightness - 40, brightness + 40, self.shape, dtype=np.uint8
+        )
+        self.frame += 1
+        if self.key is None:
+            return image
+        return {self.key: image, "speed": np.zeros(2, dtype=np.float32)}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self._observe(), 0.0, False, False, {}
+
+
+def wrapped(env: gym.Env[Any, Any], **kwargs: Any) -> VASEObservationWrapper:
+    kwargs = {"config": TINY, "seed": 0, "warmup_frames": 32, "device": "cpu", **kwargs}
+    return VASEObservationWrapper(env, **kwargs)
+
+
+def run(env: VASEObservationWrapper, frames: int) -> list[dict[str, Any]]:
+    _, info = env.reset(seed=0)
+    infos = [info["vase"]]
+    for _ in range(frames - 1):
+        infos.append(env.step(0)[4]["vase"])
+    return infos
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (20, 30, 1), (24, 24, 3), (40, 17, 4), (5, 5, 3)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_image_becomes_a_vector_of_latents(shape: tuple[int, ...], channels: int) -> None:
+    config = VASEConfig.from_dict({**TINY.to_dict(), "channels": channels})
+    env = wrapped(Painted(shape), config=config)
+    observation, info = env.reset(seed=1)
+    assert env.observation_space.shape == (6,)
+    assert env.observation_space.contains(observation)
+    assert observation.dtype == np.float32
+    assert set(info["vase"]) == {
+        "environment", "shift", "new_environment", "reconstruction_loss", "updates",
+    }  # fmt: skip
+    assert all(type(value) in (int, bool, float) for value in info["vase"].values())
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((9, 9), 1), ((9, 9, 1), 1), ((9, 9, 4), 3)])
+def test_a_preset_takes_its_channels_from_the_images(shape: tuple[int, ...], channels: int) -> None:
+    env = VASEObservationWrapper(Painted(shape), config="compact", device="cpu")
+    assert env.vase.config.channels == channels
+
+
+def test_pixels_are_averaged_over_areas_and_weighted_to_grey() -> None:
+    space = spaces.Box(0, 255, (4, 4, 3), np.uint8)
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
+    rgb = PixelReader(space).read(image, 2, 3)
+    expected = image.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(rgb, expected, atol=0.51)
+    grey = PixelReader(space).read(image, 4, 1)[..., 0]
+    np.testing.assert_allclose(grey, image @ np.array([0.299, 0.587, 0.114]), atol=0.51)
+
+
+def test_the_image_of_a_dict_is_found_by_its_key() -> None:
+    env = wrapped(Painted(key="camera"), pixels_key="camera")
+    assert env.reset(seed=0)[0].shape == (6,)
+    assert wrapped(Painted(key="camera")).reset(seed=0)[0].shape == (6,)
+
+
+def test_masked_latents_are_zero_and_the_environment_is_appended() -> None:
+    env = wrapped(Painted(worlds=((60, 200), (180, 10**6))), append_environment=True)
+    run(env, 320)
+    assert len(env.vase.environments) == 2
+    mask = env.vase.environments[1].latent_mask
+    mask[:] = True
+    mask[:3] = False
+    observation = env.step(0)[0]
+    assert observation.shape == (6 + TINY.max_environments,)
+    np.testing.assert_array_equal(observation[:3], 0.0)
+    assert (observation[3:6] != 0.0).all()
+    np.testing.assert_array_equal(observation[6:], np.eye(TINY.max_environments)[1])
+
+
+def test_observations_are_fresh_arrays_and_infos_fresh_objects() -> None:
+    env = wrapped(Painted(), training=False)
+    first, info = env.reset(seed=0)
+    kept = first.copy()
+    second, _, _, _, next_info = env.step(0)
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(first, kept)
+    assert info["vase"] is not next_info["vase"]
+
+
+def test_shifts_are_found_and_a_world_that_returns_is_recognised() -> None:
+    worlds = ((60, 300), (180, 300), (60, 10**6))
+    infos = run(wrapped(Painted(worlds=worlds)), 900)
+    shifts = [(n, i["environment"]) for n, i in enumerate(infos) if i["shift"]]
+    opened = [i["environment"] for i in infos if i["new_environment"]]
+    assert opened == [0, 1]
+    assert [environment for _, environment in shifts] == [1, 0]
+    assert all(start <= n < start + 100 for (n, _), start in zip(shifts, (300, 600), strict=True))
+
+
+def test_warm_up_comes_before_the_first_training_step() -> None:
+    infos = run(wrapped(Painted(), warmup_frames=50), 60)
+    assert [i["updates"] > 0 for i in infos] == [False] * 49 + [True] * 11
+
+
+def test_training_can_be_switched_at_any_time() -> None:
+    env = wrapped(Painted(), frames_per_update=4)
+    assert run(env, 200)[-1]["updates"] > 30
+    env.training = False
+    before = {k: v.clone() for k, v in env.vase.networks.state_dict().items()}
+    updates = [env.step(0)[4]["vase"]["updates"] for _ in range(100)]
+    assert len(set(updates)) == 1
+    assert all(v.equal(before[k]) for k, v in env.vase.networks.state_dict().items())
+    env.training = True
+    env.step(0)
+    assert [env.step(0)[4]["vase"]["updates"] for _ in range(40)][-1] > updates[0]
+
+
+def test_frozen_it_follows_the_environment_without_learning(tmp_path: Any) -> None:
+    trained = wrapped(Painted(worlds=((60, 300), (180, 10**6))))
+    run(trained, 600)
+    trained.save(tmp_path / "vase.pt")
+    env = VASEObservationWrapper(
+        Painted(worlds=((60, 150), (180, 10**6))),
+        load_path=tmp_path / "vase.pt",
+        training=False,
+        device="cpu",
+    )
+    found = [i["environment"] for i in run(env, 400)]
+    assert found[0] == 0
+    assert found[149] == 0
+    assert found[-1] == 1
+
+
+def test_a_loaded_wrapper_sees_what_the_saved_one_saw(tmp_path: Any) -> None:
+    first = wrapped(Painted())
+    run(first, 100)
+    first.save(tmp_path / "vase.pt")
+    first.training = False
+    second = VASEObservationWrapper(
+        Painted(), load_path=tmp_path / "vase.pt", training=False, device="cpu"
+    )
+    np.testing.assert_array_equal(first.reset(seed=3)[0], second.reset(seed=3)[0])
+
+
+def checks_a_wrapped_environment(test: Any) -> Any:
+    """Gymnasium's checker warns of every wrapper, and of every unbounded observation."""
+    for message in (
+        "is different from the unwrapped version",
+        "A Box observation space (min|max)imum value is -?infinity",
+    ):
+        test = pytest.mark.filterwarnings(f"ignore:.*{message}")(test)
+    return test
+
+
+@checks_a_wrapped_environment
+@pytest.mark.parametrize("env_id", ["vase_rl/SpriteReach-v0", "vase_rl/SpriteStream-v0"])
+def test_both_checkers_pass_when_frozen(env_id: str, tmp_path: Any) -> None:
+    trained = VASEObservationWrapper(
+        gym.make(env_id), config=TINY, seed=0, warmup_frames=20, device="cpu"
+    )
+    trained.reset(seed=0)
+    for _ in range(30):
+        _, _, terminated, truncated, _ = trained.step(trained.action_space.sample())
+        if terminated or truncated:
+            trained.reset()
+    trained.save(tmp_path / "vase.pt")
+    env = VASEObservationWrapper(
+        gym.make(env_id), load_path=tmp_path / "vase.pt", training=False, device="cpu"
+    )
+    check_env(env, skip_render_check=True)
+    sb3_check_env(env, warn=True, skip_render_check=True)
+
+
+@checks_a_wrapped_environment
+def test_an_untrained_frozen_wrapper_passes_the_checker() -> None:
+    check_env(
+        VASEObservationWrapper(
+            gym.make("vase_rl/SpriteReach-v0"), training=False, seed=0, device="cpu"
+        ),
+        skip_render_check=True,
+    )
+
+
+def test_the_spec_makes_the_wrapped_environment_again() -> None:
+    env = VASEObservationWrapper(
+        gym.make("vase_rl/SpriteReach-v0"), config="compact", seed=4, device="cpu"
+    )
+    assert env.spec is not None
+    again = gym.make(env.spec)
+    np.testing.assert_array_equal(env.reset(seed=1)[0], again.reset(seed=1)[0])
+
+
+def test_the_image_may_not_change_in_mid_stream() -> None:
+    env = Painted()
+    stream = wrapped(env)
+    stream.reset(seed=0)
+    env.shape = (12, 24, 3)
+    with pytest.raises(ValueError, match=r"must be uint8 \(24, 24, 3\).*got uint8 \(12, 24, 3\)"):
+        stream.step(0)
+
+
+BAD_ARGUMENTS = [
+    (gym.make("CartPole-v1"), {}, ValueError, r"observation space must be a uint8 Box"),
+    (Painted((3, 24, 24)), {}, ValueError, r"observation space must be a uint8 Box"),
+    (Painted(), {"pixels_key": "camera"}, ValueError, r"pixels_key must be None.*'camera'"),
+    (Painted(key="a"), {"pixels_key": "speed"}, ValueError, r"one of \['a'\], got 'speed'"),
+    (Painted(), {"config": "small"}, ValueError, r"preset must be one of .*got 'small'"),
+    (Painted(), {"config": 3}, TypeError, r"config must be the name of a preset.*got 3"),
+    (Painted(), {"warmup_frames": 0}, ValueError, r"warmup_frames must be a positive.*got 0"),
+    (Painted(), {"frames_per_update": 0.5}, ValueError, r"frames_per_update must be.*got 0.5"),
+    (Painted(), {"device": "abacus"}, ValueError, r"device must be .*'abacus'"),
+    (Painted(), {"load_path": "nowhere.pt"}, FileNotFoundError, r"nowhere\.pt"),
+]
+
+
+@pytest.mark.parametrize(("env", "kwargs", "exception", "message"), BAD_ARGUMENTS)
+def test_bad_arguments_are_named(
+    env: gym.Env[Any, Any], kwargs: dict[str, Any], exception: type[Exception], message: str
+) -> None:
+    with pytest.raises(exception, match=message):
+        wrapped(env, **kwargs)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Any) -> None:
+    VASE(TINY, seed=0, device="cpu").save(tmp_path / "vase.pt")
+    other = VASEConfig.from_dict({**TINY.to_dict(), "latents": 8})
+    with pytest.raises(CheckpointError, match=r"latents is 6 there and 8 here"):
+        wrapped(Painted(), config=other, load_path=tmp_path / "vase.pt")
+
+
+def test_blocks_of_several_environments_keep_each_ones_order() -> None:
+    stream = FrameStream(VASE(TINY, seed=0, device="cpu"), StreamConfig(warmup_frames=10**6))
+    for step in range(3):
+        stream.observe(
+            np.stack([np.full((16, 16, 1), 10 * e + step, dtype=np.uint8) for e in range(2)])
+        )
+    assert stream._block()[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11, 12]
