@@ -1,0 +1,83 @@
+"""Encoder, decoder, classifier: the shapes of A.1 and what depends on what."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from worlds import tiny
+
+from vase_rl import VASEConfig
+from vase_rl.networks import LOG_VARIANCE_LIMIT, VASENetworks
+
+CONFIGS = {
+    "paper": VASEConfig.preset("ablation"),
+    "dmlab": VASEConfig.preset("dmlab"),
+    "compact": VASEConfig.preset("compact"),
+    "compact in colour": VASEConfig.preset("compact", channels=3),
+    "one convolution": tiny(filters=(5,), channels=3),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_shapes(name):
+    config = CONFIGS[name]
+    networks = VASENetworks(config)
+    shape = (3, config.channels, config.image_size, config.image_size)
+    x = torch.rand(shape)
+    features = networks.encoder.features(x)
+    mean, std = networks.encoder(x)
+    output = networks.decoder(mean, torch.tensor([0, 1, config.max_environments - 1]))
+    assert features.shape == (3, config.hidden)
+    assert mean.shape == std.shape == (3, config.latents)
+    assert (std > 0).all()
+    assert output.shape == shape
+    assert networks.classifier(features).shape == (3, config.max_environments)
+
+
+def test_the_paper_preset_is_the_network_of_the_appendix():
+    networks = VASENetworks(CONFIGS["paper"])
+    convolutions = [m for m in networks.encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.out_channels, c.kernel_size, c.stride) for c in convolutions] == [
+        (filters, (4, 4), (2, 2)) for filters in (64, 64, 128, 128)
+    ]
+    transposed = [m for m in networks.decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert [(c.out_channels, c.kernel_size, c.stride) for c in transposed] == [
+        (filters, (4, 4), (2, 2)) for filters in (128, 64, 64, 1)
+    ]
+    # Counted by hand from A.1: kernels and biases, 128·4·4 → 256 → 2·24, and 24 + 7 → 256 back.
+    convolved = (16 * 64 + 64) + (16 * 64 * 64 + 64) + (16 * 64 * 128 + 128) + (16 * 128**2 + 128)
+    encoder = convolved + (2048 * 256 + 256) + (256 * 48 + 48)
+    up = (16 * 128**2 + 128) + (16 * 128 * 64 + 64) + (16 * 64 * 64 + 64) + (16 * 64 + 1)
+    decoder = (31 * 256 + 256) + (256 * 2048 + 2048) + up
+    for part, expected in [(networks.encoder, encoder), (networks.decoder, decoder)]:
+        assert sum(p.numel() for p in part.parameters()) == expected
+
+
+def test_the_output_is_not_squashed_and_the_environment_matters():
+    torch.manual_seed(1)
+    networks = VASENetworks(tiny())
+    z = 50 * torch.randn(64, 6)
+    here, there = (networks.decoder(z, torch.full((64,), s)) for s in (0, 1))
+    assert here.min() < 0.0  # logits, not probabilities
+    assert not torch.allclose(here, there)
+
+
+def test_posterior_widths_stay_finite_for_extreme_heads():
+    networks = VASENetworks(tiny())
+    with torch.no_grad():
+        networks.encoder.posterior.bias[:] = torch.tensor([0.0] * 6 + [1e4, -1e4] * 3)
+    _, std = networks.encoder(torch.rand(2, 1, 8, 8))
+    widest = math.exp(LOG_VARIANCE_LIMIT / 2)
+    expected = torch.tensor([widest, 1 / widest] * 3).expand(2, 6)
+    torch.testing.assert_close(std, expected)
+
+
+def test_blocks_to_channels_see_every_pixel():
+    networks = VASENetworks(VASEConfig.preset("compact"))
+    x = torch.rand(1, 1, 32, 32, requires_grad=True)
+    networks.encoder(x)[0].square().sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).all()
