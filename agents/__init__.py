@@ -1,1 +1,26 @@
 """Agents that act on the latents: Stable-Baselines3 models bundled with their encoder."""
+
+from .attended import AttendedLatents, AttendToUsedLatents, used_in
+from .bundle import Bundle
+from .card import AgentCard, BundleError
+from .config import PPOConfig
+from .evaluate import Evaluation, evaluate_agent
+from .ppo import TrainResult, train_ppo
+from .progress import CurvePoint, CurveRecorder, Reporter
+
+__all__ = [
+    "AgentCard",
+    "AttendToUsedLatents",
+    "AttendedLatents",
+    "Bundle",
+    "BundleError",
+    "CurvePoint",
+    "CurveRecorder",
+    "Evaluation",
+    "PPOConfig",
+    "Reporter",
+    "TrainResult",
+    "evaluate_agent",
+    "train_ppo",
+    "used_in",
+]

@@ -1,0 +1,126 @@
+"""PPO of Stable-Baselines3 on the latents of VASE, from an environment's name to a bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import safe_mean
+
+from ..config import VASEConfig
+from ..wrappers import VASEObservationWrapper
+from .attended import AttendToUsedLatents
+from .bundle import Bundle
+from .config import PPOConfig
+from .progress import CurvePoint, CurveRecorder, Reporter
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run left behind."""
+
+    bundle: Bundle
+    curve: list[CurvePoint]
+    frames: int
+    return_mean: float | None
+    """Over the last 100 episodes; None before the first has ended."""
+    frames_per_second: float
+    interrupted: bool
+    """Whether Ctrl-C ended the run before `frames` were seen."""
+
+
+def train_ppo(
+    env_id: str,
+    *,
+    env_kwargs: Mapping[str, Any] | None = None,
+    encoder: str | Path | None = None,
+    config: str | VASEConfig = "compact",
+    online: bool = False,
+    frames: int = 30_000,
+    seed: int = 0,
+    device: str = "auto",
+    ppo: PPOConfig | None = None,
+    attend_used: bool = True,
+    pixels_key: str | None = None,
+    append_environment: bool = False,
+    progress: Reporter | None = None,
+    callback: BaseCallback | list[BaseCallback] | None = None,
+) -> TrainResult:
+    """Trains an agent on the latents of an environment's frames.
+
+    Ctrl-C ends the run early and gives what has been learnt so far, with `interrupted` set:
+    saving it is up to the caller.
+
+    Args:
+        env_id: name of a Gymnasium environment with image observations.
+        env_kwargs: arguments of `gymnasium.make`.
+        encoder: a checkpoint of `VASE`; None starts an untrained one that learns online.
+        config: of an untrained encoder, a preset's name or a `VASEConfig`.
+        online: whether the encoder of a checkpoint goes on learning. Frozen, it gives equal
+            latents for equal frames throughout; learning, it moves under the policy.
+        frames: frames to train on, rounded up to whole rollouts of `ppo.n_steps`.
+        seed: of the environment, the policy and an untrained encoder. Stable-Baselines3 seeds the
+            global generators of Python, numpy and torch with it.
+        device: of the encoder; the policy is small and stays on the CPU.
+        ppo: hyperparameters.
+        attend_used: whether the policy sees latents that the environment does not use as 0 (see
+            `attended`), so that they cannot disturb it in another world.
+        pixels_key: the image's key in a `Dict` observation.
+        append_environment: whether the policy also sees the environment as a one-hot.
+        progress: is told of every frame and of every point of the curve.
+        callback: callbacks of Stable-Baselines3.
+
+    Raises:
+        ValueError: `frames` is not positive, or the environment has no images.
+        FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
+        gymnasium.error.Error: no environment of that name.
+    """
+    if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+        raise ValueError(f"frames must be a positive integer, got {frames!r}")
+    with closing(gym.make(env_id, **(env_kwargs or {}))) as pixels:
+        env = VASEObservationWrapper(
+            pixels,
+            config,
+            load_path=encoder,
+            training=online or encoder is None,
+            pixels_key=pixels_key,
+            append_environment=append_environment,
+            seed=seed,
+            device=device,
+        )
+        settings = ppo or PPOConfig()
+        everything = (True,) * env.vase.config.latents
+        kwargs = settings.ppo_kwargs(everything if attend_used else None)
+        model = PPO("MlpPolicy", env, seed=seed, device="cpu", **kwargs)
+        recorder = CurveRecorder(frames, progress)
+        callbacks: list[BaseCallback] = [recorder]
+        if attend_used:
+            callbacks.append(AttendToUsedLatents(env.vase))
+        callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
+        seconds, interrupted = _learn(model, frames, callbacks)
+        episodes = model.ep_info_buffer or ()
+        return TrainResult(
+            bundle=Bundle.of(model, env, env_id=env_id),
+            curve=recorder.curve,
+            frames=model.num_timesteps,
+            return_mean=float(safe_mean([e["r"] for e in episodes])) if episodes else None,
+            frames_per_second=model.num_timesteps / seconds,
+            interrupted=interrupted,
+        )
+
+
+def _learn(model: PPO, frames: int, callbacks: list[BaseCallback]) -> tuple[float, bool]:
+    """Returns (seconds taken, whether Ctrl-C ended it)."""
+    start, interrupted = time.perf_counter(), False
+    try:
+        model.learn(frames, callback=callbacks)
+    except KeyboardInterrupt:
+        interrupted = True
+    return time.perf_counter() - start, interrupted
