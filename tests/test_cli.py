@@ -1,0 +1,326 @@
+"""The command line: short runs of every command, and how it refuses and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vase_rl import VASE, VASEConfig
+from vase_rl.agents import Bundle
+from vase_rl.experiments import cli, progress
+from vase_rl.experiments.inspection import latent_roles, latent_traversals
+
+COMMANDS = ("demo", "stream", "train", "evaluate", "inspect")
+REACH = "vase_rl/SpriteReach-v0"
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo far too short to learn anything, but with all of its parts."""
+    out = tmp_path_factory.mktemp("demo")
+    arguments = ["--frames", "400", "--agent-frames", "512", "--episodes", "2", "--device", "cpu"]
+    assert cli.main(["demo", "--out", str(out), *arguments]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stream")
+    sequence = "moving-glyphs:448,inverted-garments:320"
+    assert cli.main(["stream", "--sequence", sequence, "--seed", "1", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([command, "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert f"examples:\n  vase-rl {command}" in text
+    assert all(option in text for option in ("--out DIR", "--seed N", "--device"))
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {command}" in text for command in COMMANDS)
+
+
+BAD_INPUT = [
+    ([], "the following arguments are required: COMMAND"),
+    (["dance"], "invalid choice: 'dance'"),
+    (["stream"], "the following arguments are required: --sequence"),
+    (["stream", "--sequence", "socks"], "source must be one of garments, "),
+    (["stream", "--sequence", "glyphs:0"], "positive number of frames, as in glyphs:2000"),
+    (
+        ["stream", "--sequence", "glyphs", "--frames", "few"],
+        "number of at least 1, got 'few'",
+    ),
+    (["stream", "--sequence", "glyphs", "--config", "huge"], "preset must be one of"),
+    (["stream", "--sequence", "mnist"], "VASE_RL_DATA"),
+    (["stream", "--sequence", "mnist", "--data-dir", "no-such-folder"], "no-such-folder"),
+    (["stream", "--sequence", "glyphs", "--device", "abacus"], 'device must be "auto" or'),
+    (["demo", "--seed", "-1"], "must be a whole number of at least 0, got '-1'"),
+    (["demo", "--frames", "1"], "must be a whole number of at least 400, got '1'"),
+    (["train"], "the following arguments are required: --env"),
+    (["train", "--env", "NoSuchEnv-v0"], "--env NoSuchEnv-v0: "),
+    (["train", "--env", "no_such_module:Env-v0"], "--env no_such_module:Env-v0: "),
+    (["train", "--env", "CartPole-v1"], "the observation space must be a uint8 Box"),
+    (["train", "--env", REACH, "--env-arg", "family"], "KEY=VALUE, got 'family'"),
+    (["train", "--env", REACH, "--env-arg", "family=socks"], "family must be one of"),
+    (["train", "--env", REACH, "--env-arg", "socks=1"], "unexpected keyword argument 'socks'"),
+    (["train", "--env", REACH, "--encoder", "gone.pt"], "--encoder must be a file, got 'gone.pt'"),
+    (["evaluate", "gone.zip", "--env", REACH], "cannot use gone.zip as a bundle: there is no such"),
+    (["inspect", "gone.pt"], "gone.pt"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_INPUT)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("vase-rl: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert os.listdir(tmp_path) == []
+
+
+def test_out_must_not_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file")
+    assert cli.main(["stream", "--sequence", "glyphs:300", "--out", out]) == 2
+    assert "--out must be a directory that can be written" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "encoder.pt").write_bytes(b"nonsense")
+    assert cli.main(["inspect", str(tmp_path / "encoder.pt"), "--out", str(tmp_path / "o")]) == 2
+    error = capsys.readouterr().err
+    assert "encoder.pt" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_stream_leaves_what_is_promised(stream: Path) -> None:
+    found = metrics(stream)
+    assert found["finished"] is True
+    assert found["frames"] == 768
+    assert (found["environments_found"], found["false_environments"], found["missed"]) == (2, 0, 0)
+    (switch,) = found["switches"]
+    assert set(switch) == {"frame", "environment", "new"}
+    assert switch["new"] is True
+    assert found["delay_frames_median"] == switch["frame"] - 448
+    assert found["environment_sources"] == ["moving-glyphs", "inverted-garments"]
+    assert found["seed"] == 1
+    assert found["command"].startswith("vase-rl stream --sequence moving-glyphs:448,")
+    assert VASE.load(stream / "encoder.pt", device="cpu").updates == found["updates"]
+    text = (stream / "timeline.svg").read_text()
+    assert "inverted-garments" in text
+    assert "environment 1" in text
+
+
+def test_the_same_seed_streams_the_same(stream: Path, tmp_path: Path) -> None:
+    sequence = "moving-glyphs:448,inverted-garments:320"
+    assert cli.main(["stream", "--sequence", sequence, "--seed", "1", "--out", str(tmp_path)]) == 0
+    first, second = metrics(stream), metrics(tmp_path)
+    for key in ("switches", "environments", "updates"):
+        assert first[key] == second[key]
+
+
+def test_ctrl_c_leaves_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advance = progress.Progress.advance
+
+    def stop_at_500(self: progress.Progress, count: int = 1) -> None:
+        advance(self, count)
+        if self.done == 500:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Progress, "advance", stop_at_500)
+    arguments = ["stream", "--sequence", "moving-glyphs:448,garments:448", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 130
+    assert "interrupted; what was finished is in" in capsys.readouterr().err
+    found = metrics(tmp_path)
+    assert (found["finished"], found["frames"]) == (False, 500)
+    assert VASE.load(tmp_path / "encoder.pt", device="cpu").updates == found["updates"]
+    assert (tmp_path / "timeline.svg").exists()
+
+
+def test_an_interrupted_demo_reports_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vase_rl.experiments.demo.agent_and_transfer", interrupted)
+    assert cli.main(["demo", "--frames", "400", "--out", str(tmp_path)]) == 130
+    page = (tmp_path / "report.html").read_text()
+    assert "This run was interrupted" in page
+    assert "An agent takes its skill" not in page
+    assert metrics(tmp_path)["finished"] is False
+
+
+def test_demo_leaves_what_is_promised(demo: Path) -> None:
+    found = metrics(demo)
+    assert found["finished"] is True
+    assert found["environments_true"] == 3
+    assert found["stream_frames"] == found["frames"] == 1600
+    assert found["position_r2"] == min(found["position_r2_by_world"].values())
+    assert set(found["position_r2_by_world"]) == {"moving-garments", "moving-glyphs"}
+    assert len(found["memory"]) == 4
+    for key in ("reach_success", "reach_success_transfer", "reach_success_random"):
+        assert 0 <= found[key] <= 1
+    assert 0 < found["stream_seconds"] < found["seconds"]
+    assert Bundle.load(demo / "agent.zip").card.env_id == REACH
+    assert {path.name for path in (demo / "pictures").iterdir()} == {
+        "timeline.svg",
+        "atypicality.svg",
+        "probe.svg",
+        "learning.svg",
+    }
+    with Image.open(demo / "agent.gif") as film:
+        assert film.n_frames > 10
+
+
+class _Page(HTMLParser):
+    """What a page refers to, and whether its pictures are described."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.silent: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        for name in ("src", "srcset", "href", "xlink:href", "action", "data"):
+            value = values.get(name)
+            if value is not None and not value.startswith(("data:", "#")):
+                self.addresses.append(value)
+        if (tag == "img" and not values.get("alt")) or (
+            tag == "svg" and not values.get("aria-label")
+        ):
+            self.silent.append(tag)
+
+
+def test_the_report_stands_alone_and_is_described(demo: Path) -> None:
+    text = (demo / "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert page.addresses == []
+    assert page.silent == []
+    assert "script" not in page.tags
+    assert "@import" not in text
+    assert page.tags.count("section") == 6
+    found = metrics(demo)
+    assert f"{found['reach_success_transfer']:.1%}" in text
+    assert f"{found['position_r2']:.3f}" in text
+    assert found["command"] in text
+
+
+def test_inspect_tells_environments_and_draws_traversals(
+    stream: Path, demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["inspect", str(stream / "encoder.pt"), "--out", str(tmp_path), "--seed", "2"]
+    assert cli.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "environment 0: " in text
+    assert "environment 1: " in text
+    found = metrics(tmp_path)
+    assert [row["environment"] for row in found["environments"]] == [0, 1]
+    assert found["environments"] == metrics(stream)["environments"]
+    with Image.open(tmp_path / "traversals.png") as picture:
+        # 16 latents with 2 pixels between; 7 steps with 1 between, twice, 12 apart; doubled.
+        assert picture.size == (2 * (2 * (7 * 33 - 1) + 12), 2 * (16 * 34 - 2))
+    assert cli.main(["inspect", str(demo / "agent.zip"), "--out", str(tmp_path)]) == 0
+    assert metrics(tmp_path)["updates"] == metrics(demo)["updates"]
+
+
+def test_roles_say_used_frozen_and_spare() -> None:
+    vase = VASE(VASEConfig.preset("compact", latents=6), seed=0, device="cpu")
+    frames = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 1), dtype=np.uint8)
+    vase.update(frames)
+    (record,) = vase.environments
+    vase.environments.append(type(record)(1, ~record.latent_mask, record.used_latents.clone(),
+                                          record.moments))  # fmt: skip
+    first, second = vase.environments
+    first.used_latents[:] = first.latent_mask.new_tensor([1, 1, 0, 0, 0, 0])
+    second.latent_mask[:] = second.latent_mask.new_tensor([1, 0, 0, 1, 1, 1])
+    second.used_latents[:] = second.latent_mask.new_tensor([1, 0, 0, 1, 0, 0])
+    assert latent_roles(vase) == [
+        ["used", "used", "spare", "spare", "spare", "spare"],
+        ["used", "frozen", "spare", "used", "spare", "spare"],
+    ]
+    grid = latent_traversals(vase, 1, np.zeros(6, np.float32))
+    assert grid.shape == (6, 7, 32, 32, 1)
+    # A masked latent changes nothing; an active one does.
+    assert (grid[1] == grid[1, :1]).all()
+    assert (grid[0] != grid[0, :1]).any()
+
+
+def test_train_and_evaluate(stream: Path, tmp_path: Path) -> None:
+    out = tmp_path / "train"
+    encoder = str(stream / "encoder.pt")
+    arguments = ["--env", REACH, "--encoder", encoder, "--frames", "512", "--out", str(out)]
+    assert cli.main(["train", *arguments, "--env-arg", "target=[0.5, 0.5]"]) == 0
+    trained = metrics(out)
+    assert trained["frames"] == 512
+    assert trained["frames_per_second"] > 0
+    assert np.isfinite(trained["return_mean"])
+    assert trained["env_kwargs"] == {"target": [0.5, 0.5]}
+    # Frozen: the encoder in the bundle is the one that was given.
+    assert trained["environments"] == metrics(stream)["environments"]
+    bundle, place = str(out / "agent.zip"), tmp_path / "evaluate"
+    arguments = ["--env", REACH, "--env-arg", "family=glyphs", "--out", str(place)]
+    arguments += ["--episodes", "3", "--record", "1", "--seed", "5"]
+    assert cli.main(["evaluate", bundle, *arguments]) == 0
+    found = metrics(place)
+    assert found["episodes"] == 3
+    assert np.isfinite([found["return_mean"], found["return_std"]]).all()
+    assert 0 <= found["success"] <= 1
+    assert (place / "episodes.gif").exists()
+    assert cli.main(["evaluate", bundle, "--env", "vase_rl/SpriteStream-v0"]) == 2
+
+
+def test_training_that_is_interrupted_is_saved(
+    tmp_path: Path, stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stable_baselines3 import PPO
+
+    learn = PPO.learn
+
+    def learn_a_little(self: PPO, *args: Any, **kwargs: Any) -> None:
+        learn(self, 512, **{**kwargs, "callback": None})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PPO, "learn", learn_a_little)
+    arguments = ["train", "--env", REACH, "--encoder", str(stream / "encoder.pt")]
+    assert cli.main([*arguments, "--frames", "5000", "--out", str(tmp_path)]) == 130
+    assert metrics(tmp_path)["finished"] is False
+    assert Bundle.load(tmp_path / "agent.zip").card.frames == 512

@@ -1,0 +1,321 @@
+"""`vase-rl COMMAND`: the command line.
+
+Exit status: 0; 2 with one line on standard error for bad input; 130 after Ctrl-C, with what was
+finished left on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+# Nothing heavy up here: `vase-rl --help` must not wait for what it does not use.
+from . import manual
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reports bad options in one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` reports."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    Raises:
+        SystemExit: after --help and --version.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    out = None
+    try:
+        options = build_parser().parse_args(arguments)
+        out = options.out
+        options.run(options, arguments[1:])
+    except KeyboardInterrupt:
+        place = f"; what was finished is in {out}" if out else ""
+        print(f"vase-rl: interrupted{place}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"vase-rl: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    parser = OneLineParser(
+        prog="vase-rl",
+        description=manual.DESCRIPTION,
+        epilog=manual.EXAMPLES,
+        formatter_class=_layout,
+    )
+    parser.add_argument("--version", action="version", version=f"vase-rl {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    _add_demo(commands)
+    _add_stream(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_inspect(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, summary: str, examples: str, run: Any
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
+        formatter_class=_layout,
+    )
+    parser.set_defaults(run=run)
+    common = parser.add_argument_group("options of every command")
+    common.add_argument(
+        "--out",
+        metavar="DIR",
+        default=f"runs/{name}",
+        help="results go here (default: %(default)s)",
+    )
+    common.add_argument(
+        "--seed", type=_whole(0), default=0, metavar="N", help="of everything random (default: 0)"
+    )
+    common.add_argument(
+        "--device", default="auto", help="cpu, cuda, ... or auto: CUDA where there is one (default)"
+    )
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    summary = "the whole idea on built-in data: stream, shifts, an agent, its transfer, a page"
+    parser = _command(commands, "demo", summary, manual.DEMO, _demo)
+    parser.add_argument(
+        "--frames", type=_whole(400), default=10_000, metavar="N",
+        help="frames per visit to a world (default: 10000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--agent-frames", type=_whole(1), default=30_000, metavar="N",
+        help="frames that the agent practises on (default: 30000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--episodes", type=_whole(1), default=200, metavar="N",
+        help="episodes per evaluation of the agent (default: 200)",
+    )  # fmt: skip
+
+
+def _add_stream(commands: Any) -> None:
+    summary = "watch a sequence of sources through the wrapper, learning, without an agent"
+    parser = _command(commands, "stream", summary, manual.STREAM, _stream)
+    parser.add_argument(
+        "--sequence", required=True, metavar="S",
+        help="sources joined by commas, each with an optional :N frames",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frames", type=_whole(1), default=10_000, metavar="N",
+        help="frames of a source without :N (default: 10000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--motion", choices=("independent", "smooth"), default="independent",
+        help="independent draws (default), or one sprite at a time that moves from frame to frame",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion"
+    )
+    parser.add_argument(
+        "--size", type=_whole(16), default=64, metavar="PIXELS",
+        help="side of the canvas (default: 64); the learner resizes it to its own",
+    )  # fmt: skip
+    _add_config(parser)
+    parser.add_argument(
+        "--frames-per-update", type=_whole(1), metavar="N",
+        help="frames per training step (default: the wrapper's); fewer learn more and take longer",
+    )  # fmt: skip
+
+
+def _add_train(commands: Any) -> None:
+    summary = "train a Stable-Baselines3 agent (PPO) on the latents of an environment's images"
+    parser = _command(commands, "train", summary, manual.TRAIN, _train)
+    _add_environment(parser)
+    parser.add_argument(
+        "--frames", type=_whole(1), default=30_000, metavar="N",
+        help="frames to train on (default: 30000)",
+    )  # fmt: skip
+    parser.add_argument("--encoder", metavar="CHECKPOINT", help="start from this encoder, frozen")
+    parser.add_argument("--online", action="store_true", help="let that encoder go on learning")
+    _add_config(parser)
+    parser.add_argument(
+        "--pixels-key", metavar="KEY", help="key of the image in a Dict observation"
+    )
+    parser.add_argument(
+        "--append-environment", action="store_true",
+        help="show the agent which environment it is in, as a one-hot behind the latents",
+    )  # fmt: skip
+
+
+def _add_evaluate(commands: Any) -> None:
+    summary = "run a trained agent, with nothing learning"
+    parser = _command(commands, "evaluate", summary, manual.EVALUATE, _evaluate)
+    parser.add_argument("bundle", metavar="BUNDLE", help="agent.zip of train or demo")
+    _add_environment(parser)
+    parser.add_argument(
+        "--episodes", type=_whole(1), default=100, metavar="N", help="how many (default: 100)"
+    )
+    parser.add_argument(
+        "--record", type=_whole(0), default=0, metavar="N", help="episodes to animate (default: 0)"
+    )
+
+
+def _add_inspect(commands: Any) -> None:
+    summary = "environments, masks and used latents of an encoder, and a picture of its latents"
+    parser = _command(commands, "inspect", summary, manual.INSPECT, _inspect)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="encoder.pt, or agent.zip")
+
+
+def _add_environment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--env", required=True, metavar="ID", help="a Gymnasium environment")
+    parser.add_argument(
+        "--env-arg", action="append", default=[], metavar="KEY=VALUE",
+        help="argument of gymnasium.make, as JSON or text; may be given again",
+    )  # fmt: skip
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", default="compact", metavar="PRESET",
+        help="compact (default), or a row of the paper's Table 2: ablation, five-datasets, ...",
+    )  # fmt: skip
+
+
+def _demo(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .demo import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        frames=options.frames,
+        agent_frames=options.agent_frames,
+        episodes=options.episodes,
+        seed=options.seed,
+        device=options.device,
+    )
+    run = run_demo(settings, options.out, arguments)
+    _summarise(run.metrics, "environments_found", "false_environments", "position_r2")
+    _summarise(run.metrics, "reach_success", "reach_success_transfer", "reach_success_random")
+    print(f"open {run.path / 'report.html'} in a browser")
+
+
+def _stream(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .stream import StreamSettings, run_stream
+
+    settings = StreamSettings(
+        sequence=options.sequence,
+        frames=options.frames,
+        size=options.size,
+        motion=options.motion,
+        data_dir=options.data_dir,
+        config=options.config,
+        frames_per_update=options.frames_per_update,
+        seed=options.seed,
+        device=options.device,
+    )
+    run = run_stream(settings, options.out, arguments)
+    _summarise(run.metrics, "environments_true", "environments_found", "false_environments")
+    _summarise(run.metrics, "missed", "delay_frames_median", "frames_per_second")
+    print(f"results: {run.path / 'metrics.json'}, {run.path / 'timeline.svg'}")
+
+
+def _train(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .training import TrainSettings, run_train
+
+    settings = TrainSettings(
+        env_id=options.env,
+        env_kwargs=_env_kwargs(options),
+        frames=options.frames,
+        encoder=options.encoder,
+        online=options.online,
+        config=options.config,
+        pixels_key=options.pixels_key,
+        append_environment=options.append_environment,
+        seed=options.seed,
+        device=options.device,
+    )
+    run = run_train(settings, options.out, arguments)
+    _summarise(run.metrics, "frames", "return_mean", "frames_per_second")
+
+
+def _evaluate(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .training import run_evaluate
+
+    run = run_evaluate(
+        options.bundle,
+        options.env,
+        _env_kwargs(options),
+        episodes=options.episodes,
+        record=options.record,
+        seed=options.seed,
+        device=options.device,
+        out=options.out,
+        arguments=arguments,
+    )
+    _summarise(run.metrics, "return_mean", "return_std", "success")
+
+
+def _inspect(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .inspection import run_inspect
+
+    run = run_inspect(
+        options.checkpoint, options.out, arguments, seed=options.seed, device=options.device
+    )
+    print(f"picture: {run.path / 'traversals.png'}")
+
+
+def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:
+    from .training import parse_env_argument
+
+    return dict(parse_env_argument(text) for text in options.env_arg)
+
+
+def _summarise(metrics: dict[str, Any], *keys: str) -> None:
+    shown = []
+    for key in keys:
+        value = metrics.get(key)
+        if value is not None:
+            text = f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
+            shown.append(f"{key.replace('_', ' ')} {text}")
+    print(", ".join(shown))
+
+
+def _whole(least: int) -> Any:
+    """A type for argparse: an integer of at least `least`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, got {text!r}"
+            )
+        return value
+
+    return convert
+
+
+def _layout(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("vase_rl")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+SECONDS_PER_LINE = 15.0
+
+
+class Progress:
+    """Counts towards a total, on standard error.
+
+    Args:
+        total: units of work in all.
+        label: what is being done.
+        unit: of the work, in the plural.
+
+    Example:
+        >>> with Progress(3, "counting", "numbers") as progress:
+        ...     for _ in range(3):
+        ...         progress.advance()
+    """
+
+    def __init__(self, total: int, label: str, unit: str = "frames") -> None:
+        self.total, self.label, self.unit = total, label, unit
+        self.done = 0
+        self.note = ""
+        self._started = self._spoken = time.monotonic()
+        self._bar: tqdm[Any] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, smoothing=0.1
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif kind is None:
+            self._say()
+
+    def advance(self, count: int = 1) -> None:
+        """`count` more units are done."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._spoken >= SECONDS_PER_LINE:
+            self._say()
+
+    def show(self, note: str) -> None:
+        """A few words on how things stand, shown beside the count."""
+        self.note = note
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+
+    def announce(self, line: str) -> None:
+        """A line that stays: something happened."""
+        if self._bar is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+    def _say(self) -> None:
+        self._spoken = time.monotonic()
+        seconds = self._spoken - self._started
+        share = self.done / max(self.total, 1)
+        note = f", {self.note}" if self.note else ""
+        print(
+            f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({share:.0%}), "
+            f"{seconds:.0f} s{note}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def say(line: str) -> None:
+    """Tell the person who waits, on standard output, at once even where that is a file."""
+    print(line, flush=True)

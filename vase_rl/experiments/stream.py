@@ -1,0 +1,158 @@
+"""`vase-rl stream`: the wrapper learns from a sequence of sources, without an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from ..learner import VASE
+from ..wrappers import VASEObservationWrapper
+from .history import History
+from .inspection import environment_table
+from .progress import Progress
+from .results import RunDirectory
+from .scoring import Switch
+
+RECORD_EVERY = 2000
+"""Frames between two writings of `metrics.json`."""
+STALE = ("report.html", "encoder.pt", "history.npz")
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What to stream, and what to put in front of it; as the options of `vase-rl stream`."""
+
+    sequence: str
+    frames: int = 10_000
+    """Frames of a source without `:N`."""
+    size: int = 64
+    motion: str = "independent"
+    data_dir: str | None = None
+    config: str = "compact"
+    frames_per_update: int | None = None
+    """None: the wrapper's own."""
+    seed: int = 0
+    device: str = "auto"
+
+
+def make_stream(settings: StreamSettings) -> VASEObservationWrapper:
+    """The sequence's environment inside a wrapper that learns.
+
+    Raises:
+        ValueError: a setting breaks its rule, or data are missing.
+    """
+    stream = gym.make(
+        "vase_rl/SpriteStream-v0",
+        sequence=settings.sequence,
+        frames=settings.frames,
+        size=settings.size,
+        motion=settings.motion,
+        data_dir=settings.data_dir,
+        seed=settings.seed,
+    )
+    pace = settings.frames_per_update
+    options: dict[str, Any] = {} if pace is None else {"frames_per_update": pace}
+    return VASEObservationWrapper(
+        stream, settings.config, seed=settings.seed, device=settings.device, **options
+    )
+
+
+def watch(
+    env: VASEObservationWrapper,
+    history: History,
+    run: RunDirectory,
+    *,
+    seed: int,
+    at_end_of_visit: Callable[[str], None] = lambda source: None,
+) -> None:
+    """Show the learner one pass of the sequence.
+
+    Args:
+        env: of `make_stream`.
+        history: is filled; what it holds when an interrupt comes is whole.
+        run: its `metrics.json` is kept up to date, and its encoder is saved at the end of every
+            visit.
+        seed: of the order of frames.
+        at_end_of_visit: called with the source's name after its last frame.
+    """
+    total: int = env.get_wrapper_attr("total_frames")
+    learner, reported = env.stream, None
+    _, info = env.reset(seed=seed)
+    source = info["source"]
+    try:
+        with Progress(total, "streaming") as progress:
+            while True:
+                if info["source"] != source:
+                    leave(history, env.vase, run)
+                    at_end_of_visit(source)
+                    source = info["source"]
+                new, reported = learner.report is not reported, learner.report
+                _announce(progress, history.add(info, reported if new else None), source)
+                progress.advance()
+                if history.frames % RECORD_EVERY == 0:
+                    progress.show(f"environment {learner.environment}, loss {history.loss[-1]:.0f}")
+                    run.record(**stream_metrics(history, env.vase))
+                if history.frames == total:
+                    break
+                _, _, _, _, info = env.step(0)
+    finally:
+        leave(history, env.vase, run)
+    at_end_of_visit(source)
+
+
+def _announce(progress: Progress, switch: Switch | None, source: str) -> None:
+    if switch is not None:
+        what = "opens" if switch.new else "returns to"
+        progress.announce(
+            f"frame {switch.frame:,}: {what} environment {switch.environment}; it is {source}"
+        )
+
+
+def leave(history: History, vase: VASE, run: RunDirectory) -> None:
+    """Leave on disk what is known so far."""
+    if not history.frames:
+        return
+    if vase.environments:
+        vase.save(run.path / "encoder.pt")
+    history.save(run.path / "history.npz")
+    run.record(**stream_metrics(history, vase))
+
+
+def stream_metrics(history: History, vase: VASE) -> dict[str, Any]:
+    """Numbers on the stream so far."""
+    return {
+        "frames": history.frames,
+        "updates": vase.updates,
+        **history.score.to_dict(),
+        "switches": [
+            {"frame": s.frame, "environment": s.environment, "new": s.new} for s in history.switches
+        ],
+        "environments": environment_table(vase),
+    }
+
+
+def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
+    """Stream a sequence; leave `metrics.json`, `encoder.pt`, `history.npz` and a picture.
+
+    Raises:
+        ValueError: as `make_stream`, or `out` cannot be written.
+    """
+    from .plots import save_timeline
+
+    env = make_stream(settings)
+    run = RunDirectory(out, "stream", arguments, stale=(*STALE, "timeline.svg"))
+    run.record(seed=settings.seed, sequence=settings.sequence, motion=settings.motion)
+    history = History()
+    try:
+        watch(env, history, run, seed=settings.seed)
+    finally:
+        if history.frames:
+            save_timeline(history, run.path / "timeline.svg")
+        env.close()
+    run.record(frames_per_second=round(history.frames / run.seconds, 1))
+    run.finish()
+    return run

@@ -1,0 +1,190 @@
+"""`vase-rl train` and `evaluate`: an agent on the latents of any environment with images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from ..agents import Bundle, CurvePoint, Evaluation, evaluate_agent, train_ppo
+from ..wrappers import VASEObservationWrapper
+from .inspection import environment_table
+from .pictures import gif, together
+from .progress import say
+from .results import RunDirectory, write_bytes
+
+BUNDLE = "agent.zip"
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """As the options of `vase-rl train`."""
+
+    env_id: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    frames: int = 30_000
+    encoder: str | None = None
+    """Checkpoint of a learner; None starts one that learns along."""
+    online: bool = False
+    config: str = "compact"
+    pixels_key: str | None = None
+    append_environment: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+
+def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
+    """Train PPO on the latents; leave `metrics.json`, `agent.zip` and `encoder.pt`.
+
+    An interrupt leaves what was learnt so far.
+
+    Raises:
+        ValueError, OSError: a setting breaks its rule, or files are missing or damaged.
+        KeyboardInterrupt: after the agent was saved.
+    """
+    check_training(settings)
+    run = RunDirectory(out, "train", arguments, stale=(BUNDLE, "encoder.pt"))
+    what = "as it goes on learning" if settings.online else "frozen"
+    source = (
+        "a new encoder that learns along"
+        if settings.encoder is None
+        else (f"the encoder {settings.encoder}, {what}")
+    )
+    say(f"training PPO in {settings.env_id} for {settings.frames:,} frames on {source}")
+    trained = train_ppo(
+        settings.env_id,
+        env_kwargs=settings.env_kwargs,
+        encoder=settings.encoder,
+        config=settings.config,
+        online=settings.online,
+        frames=settings.frames,
+        seed=settings.seed,
+        device=settings.device,
+        pixels_key=settings.pixels_key,
+        append_environment=settings.append_environment,
+    )
+    trained.bundle.save(run.path / BUNDLE)
+    write_bytes(run.path / "encoder.pt", trained.bundle.encoder_bytes)
+    run.record(
+        env=settings.env_id,
+        env_kwargs=settings.env_kwargs,
+        seed=settings.seed,
+        frames=trained.frames,
+        return_mean=trained.return_mean,
+        frames_per_second=round(trained.frames_per_second, 1),
+        curve=curve_columns(trained.curve),
+        environments=environment_table(trained.bundle.encoder(device="cpu")),
+    )
+    say(f"saved {run.path / BUNDLE}")
+    if trained.interrupted:
+        raise KeyboardInterrupt
+    run.finish()
+    return run
+
+
+def run_evaluate(
+    bundle_path: str,
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    *,
+    episodes: int,
+    record: int,
+    seed: int,
+    device: str,
+    out: str | Path,
+    arguments: list[str],
+) -> RunDirectory:
+    """Run a bundle for whole episodes; leave `metrics.json` and, on request, an animation.
+
+    Raises:
+        ValueError, OSError: an argument breaks its rule, or files are missing or damaged.
+    """
+    bundle = Bundle.load(bundle_path)
+    with closing(make_environment(env_id, env_kwargs)) as env:
+        bundle.wrap(env, training=False, device=device)
+    run = RunDirectory(out, "evaluate", arguments, stale=("episodes.gif",))
+    say(f"running {bundle_path} in {env_id} for {episodes} episodes, nothing learns")
+    found = evaluate_agent(
+        bundle,
+        env_id,
+        env_kwargs=env_kwargs,
+        episodes=episodes,
+        seed=seed,
+        record_episodes=min(record, episodes),
+        device=device,
+    )
+    if found.frames:
+        write_bytes(run.path / "episodes.gif", gif(together(found.frames)))
+    run.record(env=env_id, env_kwargs=env_kwargs, seed=seed, **evaluation_metrics(found))
+    run.finish()
+    return run
+
+
+def evaluation_metrics(found: Evaluation) -> dict[str, Any]:
+    """The numbers for `metrics.json`; `success` is null where the environment tells none."""
+    return {
+        "return_mean": found.return_mean,
+        "return_std": found.return_std,
+        "episodes": found.episodes,
+        "success": found.success,
+        "length_mean": found.length_mean,
+    }
+
+
+def curve_columns(curve: Sequence[CurvePoint]) -> dict[str, list[float | None]]:
+    """A learning curve as columns of equal length."""
+    return {
+        "frames": [point.frames for point in curve],
+        "success": [point.success_rate for point in curve],
+        "return_mean": [point.return_mean for point in curve],
+    }
+
+
+def check_training(settings: TrainSettings) -> None:
+    """Put everything together once, so that bad input is found before anything is written.
+
+    Raises:
+        ValueError, OSError: a setting breaks its rule, or files are missing or damaged.
+    """
+    if settings.encoder is not None and not Path(settings.encoder).is_file():
+        raise ValueError(f"--encoder must be a file, got {settings.encoder!r}")
+    with closing(make_environment(settings.env_id, settings.env_kwargs)) as env:
+        VASEObservationWrapper(
+            env,
+            settings.config,
+            load_path=settings.encoder,
+            pixels_key=settings.pixels_key,
+            device=settings.device,
+        )
+
+
+def make_environment(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    """`gymnasium.make`, with one kind of error for names and arguments that it does not know.
+
+    Raises:
+        ValueError: Gymnasium cannot make it.
+    """
+    try:
+        return gym.make(env_id, **env_kwargs)
+    except (TypeError, ImportError, gym.error.Error) as error:
+        raise ValueError(f"--env {env_id}: {error}") from error
+
+
+def parse_env_argument(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` for `gymnasium.make`; a value that is JSON is taken as such.
+
+    Raises:
+        ValueError: no `=`, or no key.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.isidentifier():
+        raise ValueError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
