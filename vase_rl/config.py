@@ -251,6 +251,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         filters=(32, 64),
         hidden=256,
         latents=16,
+        learning_rate=1e-3,
         capacity_form="bounded",
         beta=1.0,
         gamma=1.0,
