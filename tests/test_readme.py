@@ -1,0 +1,49 @@
+"""What the README says is what happens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vase_rl.experiments.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^vase-rl .*$", README, re.MULTILINE)
+
+
+def run(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def test_the_five_lines_train_an_agent_on_latents() -> None:
+    """Word for word, but for the number of frames: one rollout instead of ten."""
+    names = run(PYTHON[0].replace("20_000", "2_000"))
+    assert names["env"].observation_space.shape == (16,)
+    assert names["env"].vase.updates > 100
+    assert len(names["env"].vase.environments) == 1
+    assert names["agent"].num_timesteps >= 2_000
+
+
+def test_the_learner_works_by_itself() -> None:
+    names = run(PYTHON[1])
+    assert names["mean"].shape == names["std"].shape == (64, 16)
+    assert names["report"].environment == 0
+
+
+def test_the_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(COMMANDS) >= 5
+    for command in COMMANDS:
+        name = shlex.split(command)[1]
+        with pytest.raises(SystemExit) as stopped:
+            main([name, "--help"])
+        assert stopped.value.code == 0
+        helped = capsys.readouterr().out
+        options = [word for word in shlex.split(command) if word.startswith("--")]
+        assert all(option in helped for option in options), command
