@@ -98,8 +98,8 @@ def _add_demo(commands: Any) -> None:
         help="frames per visit to a world (default: 10000)",
     )  # fmt: skip
     parser.add_argument(
-        "--agent-frames", type=_whole(1), default=30_000, metavar="N",
-        help="frames that the agent practises on (default: 30000)",
+        "--agent-frames", type=_whole(1), default=12_000, metavar="N",
+        help="frames that the agent practises on (default: 12000)",
     )  # fmt: skip
     parser.add_argument(
         "--episodes", type=_whole(1), default=200, metavar="N",

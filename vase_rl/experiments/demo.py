@@ -43,7 +43,7 @@ class DemoSettings:
 
     frames: int = 10_000
     """Frames per visit to a world."""
-    agent_frames: int = 30_000
+    agent_frames: int = 12_000
     """Frames that the agent practises on."""
     episodes: int = 200
     """Episodes per evaluation."""
@@ -88,6 +88,7 @@ def run_demo(settings: DemoSettings, out: str | Path, arguments: list[str]) -> R
     finally:
         env.close()
         if (run.path / "encoder.pt").exists():
+            say("writing the report")
             run.record()
             write_report(run.path)
     run.finish()

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..learner import VASE
-from .pictures import png, stack, strip
 from .results import RunDirectory, write_bytes
 
 Images = npt.NDArray[np.uint8]
@@ -83,29 +82,27 @@ def run_inspect(
         checkpoint: of a learner, or a bundle of an agent and its encoder.
         out: directory.
         arguments: of the command line.
-        seed: of the frame's latents that the traversals start from; 0 starts from the middle, where
-            all latents are 0.
+        seed: of the latents that the traversals start from, a draw from the prior.
         device: to load the encoder on.
 
     Raises:
         ValueError, OSError: no such file, or not an encoder that has seen frames.
     """
+    from .traversals import traversals_png
+
     vase = load_encoder(checkpoint, device)
     if not vase.environments:
         raise ValueError(f"{checkpoint} has seen no frames yet: it knows no environment")
     run = RunDirectory(out, "inspect", arguments, stale=("traversals.png",))
     roles = latent_roles(vase)
-    start = np.zeros(vase.config.latents, dtype=np.float32)
-    if seed:
-        start = np.random.default_rng(seed).standard_normal(len(start)).astype(np.float32)
-    columns = []
     for known in vase.environments:
-        strips = [strip(row, gap=1) for row in latent_traversals(vase, known.index, start)]
-        columns.append(stack(strips))
         print(describe(known.index, known.updates, known.loss_mean, roles[known.index]))
-    write_bytes(run.path / "traversals.png", png(strip(np.stack(columns), gap=12), scale=2))
+    start = np.random.default_rng(seed).standard_normal(vase.config.latents).astype(np.float32)
+    pictures = [latent_traversals(vase, known.index, start) for known in vase.environments]
+    write_bytes(run.path / "traversals.png", traversals_png(pictures, roles))
     run.record(
         checkpoint=checkpoint,
+        seed=seed,
         latents=vase.config.latents,
         updates=vase.updates,
         present_environment=vase.environment,

@@ -27,7 +27,10 @@ figure { margin: 20px 0; }
 figcaption, .note { color: var(--muted); font-size: 14.5px; line-height: 1.5; max-width: 52em; }
 figcaption { margin-top: 10px; }
 .scroll { overflow-x: auto; }
-.memory td.number.now { background: #f3f2ec; }
+.memory td.number { font-weight: 400; }
+.memory td, .memory th { padding-right: 18px; }
+.memory td:first-child { white-space: nowrap; }
+.numbers code { margin-left: 4px; color: var(--muted); font-size: 13px; }
 .scroll > svg, .scroll > .wide { min-width: 680px; }
 svg { display: block; width: 100%; height: auto; font-family: inherit; }
 svg text { font-family: inherit !important; }
@@ -38,6 +41,7 @@ svg text { font-family: inherit !important; }
   white-space: nowrap; }
 .tile span { color: var(--muted); font-size: 14px; line-height: 1.4; display: block;
   margin-top: 5px; }
+sub { line-height: 0; font-size: .72em; }
 .chip { width: 13px; height: 13px; border-radius: 3px; flex: none; display: inline-block; }
 .rows { display: grid; grid-template-columns: 172px 1fr; gap: 6px 14px; align-items: center;
   min-width: 680px; }
@@ -51,13 +55,12 @@ img.film { display: block; width: 100%; height: auto; border-radius: 6px; }
   line-height: 1.35; margin-bottom: 10px; }
 .film-heads b { display: block; }
 .film-heads span { color: var(--muted); }
-.latents { display: grid; gap: 5px 16px; align-items: center; min-width: 820px; }
-.latents > .name { font-weight: 600; font-size: 14px; text-align: right; }
+.latents { display: grid; gap: 12px 18px; align-items: end; min-width: 820px; }
+.latents > .name { font-weight: 600; font-size: 15px; text-align: right; padding-bottom: 8px; }
 .latents > .head { font-size: 14.5px; font-weight: 600; display: flex; gap: 8px;
   align-items: center; padding-bottom: 5px; }
-.cell { display: grid; grid-template-columns: 64px 1fr; gap: 8px; align-items: center; }
-.role { font-size: 12.5px; line-height: 1; padding: 5px 0; border-radius: 20px;
-  text-align: center; border: 1px solid transparent; }
+.role { display: inline-block; font-size: 12.5px; line-height: 1; padding: 3px 10px 4px;
+  border-radius: 20px; border: 1px solid transparent; margin-bottom: 5px; }
 .used { background: #e4f1e9; color: #1e6b45; border-color: #bcdcca; }
 .frozen { background: #e5eef8; color: #2b5c91; border-color: #bfd4ea; }
 .spare { color: #6c7280; border-color: #d9d8d2; border-style: dashed; }
@@ -87,7 +90,7 @@ footer { margin-top: 64px; padding-top: 18px; border-top: 1px solid var(--line);
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; }
   .tile { padding: 12px 13px; } .tile b { font-size: 22px; }
   .two { grid-template-columns: 1fr; }
-  .numbers td:nth-child(3), .numbers th:nth-child(3) { display: none; }
+  .rows { grid-template-columns: 100px 1fr; min-width: 600px; }
 }
 @media print { .card, .tile, figure { break-inside: avoid; } }
 """

@@ -12,7 +12,7 @@ from PIL import Image
 
 Images = npt.NDArray[np.uint8]
 
-PAUSE = 8
+PAUSE = 5
 """Times that the last picture of an episode is shown again."""
 
 
@@ -60,7 +60,7 @@ def together(*worlds: Sequence[Images]) -> list[Images]:
     return pictures
 
 
-def gif(pictures: Sequence[Images], milliseconds: int = 90) -> bytes:
+def gif(pictures: Sequence[Images], milliseconds: int = 180) -> bytes:
     """An animation that repeats for ever, of pictures (H, W, 3), in 64 colours of their own."""
     palette = Image.fromarray(np.concatenate(pictures[:: max(1, len(pictures) // 24)])).quantize(64)
     frames = [

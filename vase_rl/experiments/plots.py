@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .history import History
+from .pictures import Images, strip
 from .probes import Probe
 from .results import write_bytes
 from .scoring import Switch
@@ -80,21 +81,49 @@ def write_svg(text: str, path: Path) -> None:
     write_bytes(path, ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode())
 
 
-def timeline(history: History) -> Figure:
-    """True worlds above, the learner's environments below, and how late each switch came."""
+def timeline(history: History, examples: Mapping[str, Images] | None = None) -> Figure:
+    """True worlds above, the learner's environments below, and how late each switch came.
+
+    Args:
+        history: of the stream.
+        examples: frames (n, H, W, C) of each world, to be shown above it.
+    """
+    height = 1.75 if examples is None else 2.2
     with matplotlib.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(9, 1.75), layout="constrained")
+        figure, axes = plt.subplots(figsize=(9, height), layout="constrained")
         _bands(axes, history, y=1.12, height=0.86)
         _environment_bands(axes, history, y=0.0, height=0.86)
         for boundary in history.score.boundaries:
             axes.plot([boundary.frame] * 2, [-0.05, 2.03], color=INK, linewidth=0.9)
         _mark_switches(axes, history, y=2.12)
-        axes.set(ylim=(-0.05, 2.75), xlim=(0, history.frames), yticks=[0.43, 1.55])
+        if examples is not None:
+            _show_examples(axes, history, examples, y=2.85)
+        top = 2.75 if examples is None else 3.85
+        axes.set(ylim=(-0.05, top), xlim=(0, history.frames), yticks=[0.43, 1.55], aspect="auto")
         axes.set_yticklabels(["VASE says", "true world"], color=INK)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("frame")
         axes.spines[:].set_visible(False)
     return figure
+
+
+def _show_examples(axes: Axes, history: History, examples: Mapping[str, Images], y: float) -> None:
+    """A row of frames above each visit, as many as there is room for."""
+    for number, visit in enumerate(history.visits):
+        # A world that comes back shows other frames.
+        frames = np.roll(examples[visit.source], -5 * number, axis=0)
+        # The axis is about 21 frames of this height wide.
+        room = 21 * (visit.end - visit.start) / history.frames
+        count = min(len(frames), int(room))
+        if count:
+            middle = (visit.start + visit.end) / 2
+            half = 0.5 * count / 21 * history.frames
+            axes.imshow(
+                strip(frames[:count], gap=1),
+                extent=(middle - half, middle + half, y, y + 1),
+                aspect="auto",
+                interpolation="nearest",
+            )
 
 
 def _bands(axes: Axes, history: History, y: float, height: float) -> None:
@@ -133,7 +162,7 @@ def _mark_switches(axes: Axes, history: History, y: float) -> None:
         axes.annotate(
             _switch_words(switch, found.get(switch.frame)),
             (switch.frame, y),
-            xytext=(0, 5),
+            xytext=(0, 6),
             textcoords="offset points",
             ha="center" if switch.frame < 0.92 * history.frames else "right",
             color=INK,
@@ -288,12 +317,11 @@ def learning_curve(
     return figure
 
 
-def _apart(heights: Sequence[float], gap: float = 0.1) -> list[float]:
-    """Heights moved so that labels at least `gap` apart do not overlap, in the same order."""
+def _apart(heights: Sequence[float], gap: float = 0.08) -> list[float]:
+    """Heights moved down so that labels at least `gap` apart do not overlap, in the same order."""
     placed = [0.0] * len(heights)
-    lowest = -np.inf
-    for place in np.argsort(heights):
-        lowest = max(heights[place], lowest + gap)
-        placed[place] = lowest
-    excess = max(0.0, max(placed) - 1.03)
-    return [height - excess for height in placed]
+    highest = np.inf
+    for place in sorted(range(len(heights)), key=lambda place: -heights[place]):
+        placed[place] = min(heights[place], highest)
+        highest = placed[place] - gap
+    return placed

@@ -19,7 +19,7 @@ from .page import chart, chip, image, page, paragraph, section, table
 from .pictures import Images, data_uri, png, strip
 from .probes import Probe, probe_position
 from .results import write_bytes
-from .words import agent_words, memory_words, number_rows, stream_words, tiles
+from .words import agent_words, listed, memory_words, number_rows, stream_words, tiles
 
 FRAMES_SHOWN = 10
 
@@ -128,12 +128,12 @@ def noticing(material: Material) -> str:
         paragraph(stream_words(material.metrics)),
         draw(
             material,
-            plots.timeline(history),
+            plots.timeline(history, {g.source: g.frames for g in material.galleries}),
             "timeline",
             f"Timeline of the stream. True worlds: {visits}. Switches found: {found or 'none'}.",
-            "Above, the world that the frames come from; below, the environment that the learner "
-            "believes to be in, in the colour of the world in which it was opened. Hatched: the "
-            "first frames, gathered before learning begins. Triangles mark the switches.",
+            "Above, the world that the frames come from, with examples; below, the environment "
+            "that the learner believes to be in, in the colour of the world that it was opened in. "
+            "Hatched: the first frames, gathered before learning begins. Triangles: switches.",
         ),
     )
 
@@ -143,7 +143,9 @@ def seeing(material: Material) -> str:
     cards = []
     for shown in material.galleries:
         rows = [_row("frames", "", shown.frames, f"Frames of {shown.source}")]
-        for environment, images in enumerate(shown.seen_as):
+        others = [e for e in range(len(shown.seen_as)) if e != shown.environment]
+        for environment in (shown.environment, *others):
+            images = shown.seen_as[environment]
             own = environment == shown.environment
             owner = material.owner(environment)
             words = "reconstructed" if own else f"seen as {owner}"
@@ -158,9 +160,9 @@ def seeing(material: Material) -> str:
         "What it sees",
         paragraph(
             "Sprites that were never in the stream, and what is left of them after they have gone "
-            "through the latents. The last rows decode the same latents <em>as another world</em>: "
-            "where worlds share a latent, its meaning is carried over, so a sprite in the upper "
-            "left stays in the upper left but becomes a sprite of the other kind."
+            "through the latents. The lower rows decode the same latents <em>as another "
+            "world</em>. Where two worlds share a latent, what it says carries over: a sprite in "
+            "the upper left stays in the upper left. What only one of them can say is lost."
         ),
         *cards,
     )
@@ -179,10 +181,11 @@ def latents(material: Material) -> str:
     return section(
         "What each latent is for",
         paragraph(
-            "Atypicality α tells how far a latent strays from what it usually does. A latent that "
-            f"is atypical (α ≥ λ = {config.atypicality_threshold:g}) when a new world opens cannot "
-            "mean the same there: it is frozen, so that its meaning is kept for the worlds that "
-            "use it, and a spare latent is learnt in its place. Typical latents are shared."
+            "Atypicality α tells how far a latent's values in the present frames are from the "
+            "standard normal that they follow at home. A latent that is atypical (α ≥ λ = "
+            f"{config.atypicality_threshold:g}) when a new world opens cannot mean the same "
+            "there: it is masked, so that its meaning is kept for the worlds that use it, and "
+            "spare latents learn what is new. Typical latents are shared."
         ),
         draw(
             material,
@@ -198,10 +201,22 @@ def latents(material: Material) -> str:
             f"−{TRAVERSAL_RANGE:g} to {TRAVERSAL_RANGE:g} while the others stay, in every "
             "environment that the learner knows. A row is one latent: where it is "
             "<em>used</em> in several columns, compare what it does there. <em>Frozen</em>: masked "
-            "in this environment, used in another. <em>Spare</em>: free for what is to come."
+            "in this environment, used in another. <em>Spare</em>: not needed, free for what is "
+            f"to come. {_frozen_words(material)}"
         ),
         _traversals(material),
     )
+
+
+def _frozen_words(material: Material) -> str:
+    said = []
+    for environment, roles in enumerate(latent_roles(material.vase)):
+        names = [f"z<sub>{n}</sub>" for n, role in enumerate(roles) if role == "frozen"]
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            world = escape(material.owner(environment))
+            said.append(f"in {world}, {listed(names)} {verb} frozen")
+    return f"Here, {'; '.join(said)}." if said else "Here, no latent is frozen."
 
 
 def _traversals(material: Material) -> str:
@@ -329,12 +344,10 @@ def _learning(material: Material) -> str:
 
 def numbers(material: Material) -> str:
     """Every number that matters, with its meaning."""
-    rows = [
-        [f"<code>{key}</code>", value, words] for key, value, words in number_rows(material.metrics)
-    ]
-    return section(
-        "The numbers", table(["in metrics.json", "value", "meaning"], rows, {1}, "numbers")
-    )
+    known = number_rows(material.metrics)
+    rows = [[f"{words} <code>{key}</code>", value] for key, value, words in known]
+    head = ["what it is, and its name in metrics.json", "value"]
+    return section("The numbers", table(head, rows, {1}, "numbers"))
 
 
 def footer(material: Material) -> str:

@@ -1,0 +1,57 @@
+"""A picture of what every latent does in every environment."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from .inspection import TRAVERSAL_RANGE, TRAVERSAL_STEPS, Images, Role
+from .pictures import stack, strip
+from .plots import INK, MUTED, STYLE
+
+ROLE_COLOURS: dict[Role, str] = {"used": "#1e6b45", "frozen": "#2b5c91", "spare": "#9a9ea6"}
+GAP = 2
+DOTS_PER_INCH = 110
+
+
+def traversals_png(pictures: Sequence[Images], roles: Sequence[Sequence[Role]]) -> bytes:
+    """A PNG file: a row per latent, a panel per environment, every row with its role.
+
+    Args:
+        pictures: per environment, (N, steps, H, W, C) as `inspection.latent_traversals` gives.
+        roles: per environment, of every latent.
+    """
+    latents = len(roles[0])
+    size = (0.5 + 3.6 * len(pictures), 0.9 + 0.42 * latents)
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure, grid = plt.subplots(
+            1, len(pictures), figsize=size, layout="constrained", squeeze=False
+        )
+        for environment, axes in enumerate(grid[0]):
+            _panel(axes, pictures[environment], roles[environment])
+            axes.set_title(f"environment {environment}", loc="left", weight="bold")
+        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    plt.close(figure)
+    return content.getvalue()
+
+
+def _panel(axes: Axes, pictures: Images, roles: Sequence[Role]) -> None:
+    height, width = pictures.shape[2:4]
+    axes.imshow(stack([strip(row, GAP) for row in pictures], GAP), interpolation="nearest")
+    rows = np.arange(len(roles)) * (height + GAP) + height / 2
+    columns = np.arange(TRAVERSAL_STEPS) * (width + GAP) + width / 2
+    values = np.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, TRAVERSAL_STEPS)
+    axes.set_yticks(rows, [f"z{n} {role}" for n, role in enumerate(roles)])
+    axes.set_xticks(columns[[0, len(columns) // 2, -1]], [f"{values[0]:g}", "0", f"{values[-1]:g}"])
+    axes.set_xlabel("value of the latent", color=MUTED)
+    axes.spines[:].set_visible(False)
+    for label, role in zip(axes.get_yticklabels(), roles, strict=True):
+        label.set_color(ROLE_COLOURS[role])
+        label.set_fontweight("bold" if role == "used" else "normal")
+    axes.title.set_color(INK)
