@@ -1,0 +1,615 @@
+"""The learner on worlds that a tiny network learns in seconds."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from worlds import World, bars, checkers, dim_bars, discs, flat, tiny
+
+from vase_rl import VASE, Inference, UpdateReport, VASEConfig
+from vase_rl.checkpoint import state_of
+from vase_rl.objective import LOSS_NAMES
+
+
+def learner(seed: int = 0, **overrides: Any) -> VASE:
+    return VASE(tiny(**overrides), seed=seed, device="cpu")
+
+
+def watch(
+    vase: VASE, world: World, batches: int, rng: np.random.Generator | None = None
+) -> list[UpdateReport]:
+    rng = np.random.default_rng(7) if rng is None else rng
+    frames = (world(rng, vase.config.batch_size, vase.config.channels) for _ in range(batches))
+    return [vase.update(batch) for batch in frames]
+
+
+def error(vase: VASE, world: World, environment: int) -> float:
+    """Squared error of reconstructions of unseen frames, relative to the world's mean image."""
+    frames = world(np.random.default_rng(99), 200) / 255.0
+    back = vase.reconstruct(world(np.random.default_rng(99), 200), environment) / 255.0
+    return float(((back - frames) ** 2).mean() / ((frames - frames.mean(0)) ** 2).mean())
+
+
+def weights(vase: VASE) -> dict[str, Any]:
+    return flat(vase.networks.state_dict())
+
+
+def state(vase: VASE) -> dict[str, Any]:
+    return flat(state_of(vase))
+
+
+# ---------------------------------------------------------------- learning, end to end
+
+
+class Life(NamedTuple):
+    """checkers → bars → checkers, with errors on checkers and bars after each stage."""
+
+    vase: VASE
+    reports: list[list[UpdateReport]]
+    errors: list[tuple[float, float]]
+
+
+def live(batches: tuple[int, int, int] = (120, 140, 20), **overrides: Any) -> Life:
+    vase, rng = learner(used_interval=50, **overrides), np.random.default_rng(0)
+    reports, errors = [], []
+    for world, n in zip((checkers, bars, checkers), batches, strict=True):
+        reports.append(watch(vase, world, n, rng))
+        last = len(vase.environments) - 1
+        errors.append((error(vase, checkers, 0), error(vase, bars, last)))
+    return Life(vase, reports, errors)
+
+
+@pytest.fixture(name="life", scope="module")
+def _life() -> Life:
+    torch.manual_seed(0)
+    return live()
+
+
+def test_both_worlds_are_learnt(life):
+    assert life.errors[0][0] < 0.1
+    assert life.errors[1][1] < 0.4
+
+
+def test_the_shift_is_found_within_three_batches(life):
+    opened = [i for i, report in enumerate(life.reports[1]) if report.new_environment]
+    assert len(opened) == 1
+    assert opened[0] < 3
+
+
+def test_the_return_is_recognised_within_three_batches(life):
+    back = [report.environment for report in life.reports[2]]
+    assert back.index(0) < 3
+    assert set(back[3:]) == {0}
+    assert not any(report.new_environment for report in life.reports[2])
+
+
+def test_nothing_else_happens_in_hundreds_of_batches(life):
+    assert len(life.vase.environments) == 2
+    for stage, environment in enumerate((0, 1, 0)):
+        for report in life.reports[stage][3:]:
+            assert report.environment == environment
+            assert report.trained
+            assert not any((report.shift, report.new_environment, report.candidate))
+
+
+def test_dreams_keep_the_first_world(life):
+    assert life.errors[1][0] < 0.1
+    without = live((120, 60, 0), dreaming=False)
+    assert without.errors[0][0] < 0.1
+    assert without.errors[1][0] > 1.0  # worse than the mean image
+
+
+def test_the_classifier_tells_the_worlds_apart(life):
+    for environment, world in enumerate((checkers, bars)):
+        found = life.vase.infer(world(np.random.default_rng(5), 64))
+        assert int(found.probabilities.argmax()) == environment
+
+
+def test_inference_names_known_worlds_and_strangers(life):
+    for environment, world in enumerate((checkers, bars)):
+        found = life.vase.infer(world(np.random.default_rng(5), 64))
+        assert (found.environment, found.known) == (environment, True)
+        assert int(found.f_statistics.argmin()) == environment
+        mask = life.vase.environments[environment].latent_mask.numpy()
+        assert np.array_equal(found.latent_mask, mask)
+    stranger = life.vase.infer(discs(np.random.default_rng(5), 64))
+    assert not stranger.known
+    assert stranger.f_statistics.min() > life.vase.config.shift_threshold
+
+
+def test_used_latents_are_found(life):
+    for environment in life.vase.environments:
+        assert 1 <= int(environment.used_latents.sum()) <= life.vase.config.latents
+        assert not (environment.used_latents & ~environment.latent_mask).any()
+
+
+def test_a_used_latent_changes_the_picture_and_an_unused_one_hardly(life):
+    """`used_latents` against the plain experiment: move one latent by its own noise scale."""
+    first = life.vase.environments[0]
+    z = np.random.default_rng(0).standard_normal((100, life.vase.config.latents))
+    before = life.vase.decode(z, 0).astype(float)
+    changes = np.empty(life.vase.config.latents)
+    for n in range(len(changes)):
+        moved = z.copy()
+        moved[:, n] += 0.5
+        changes[n] = np.abs(life.vase.decode(moved, 0) - before).mean()
+    used = first.used_latents.numpy()
+    assert 0 < used.sum() < len(used)
+    assert changes[used].min() > changes[~used].max()
+
+
+def test_algorithm_1_finds_a_shift_and_the_return():
+    vase, rng = learner(inference="algorithm1", burn_in=40), np.random.default_rng(0)
+    own = watch(vase, bars, 100, rng)
+    assert [i for i, report in enumerate(own) if report.new_environment] == [0]
+    assert not any(report.candidate for report in own)
+    assert any(report.new_environment for report in watch(vase, checkers, 3, rng))
+    watch(vase, checkers, 47, rng)
+    assert watch(vase, bars, 3, rng)[-1].environment == 0
+    assert len(vase.environments) == 2
+    # Reading goes by the same rule.
+    assert vase.infer(bars(rng, 64)).known
+    assert not vase.infer(255 - bars(rng, 64)).known
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_colour(likelihood):
+    vase = learner(channels=3, likelihood=likelihood, gaussian_std=0.3)
+    for world in (checkers, bars, checkers):
+        reports = watch(vase, world, 5)
+        losses = [value for report in reports for value in report.losses.values()]
+        assert np.isfinite(losses).all()
+    assert [e.updates for e in vase.environments] == [9, 4]
+    frames = checkers(np.random.default_rng(0), 3, 3)
+    assert vase.reconstruct(frames, 0).shape == frames.shape
+
+
+# ---------------------------------------------------------------- reports
+
+
+def test_a_report_of_the_first_batch():
+    (report,) = watch(learner(), bars, 1)
+    assert (report.environment, report.new_environment, report.shift) == (0, True, False)
+    assert (report.candidate, report.trained, report.updates) == (False, True, 1)
+    assert report.latent_mask.dtype == bool
+    assert report.latent_mask.tolist() == [True] * 6
+    assert report.atypicality.dtype == np.float32
+    assert report.atypicality.shape == (6,)
+    assert tuple(report.losses) == LOSS_NAMES
+    assert all(type(value) is float for value in report.losses.values())
+
+
+def test_a_batch_in_quarantine_is_not_learnt_from():
+    vase = learner(persistence=3)
+    watch(vase, bars, 3)
+    before = weights(vase)
+    held = watch(vase, checkers, 2)
+    for report in held:
+        assert (report.environment, report.candidate, report.trained) == (0, True, False)
+        assert (report.losses, report.updates) == ({}, 3)
+    np.testing.assert_equal(weights(vase), before)
+    (opened,) = watch(vase, checkers, 1)
+    assert (opened.environment, opened.new_environment, opened.shift) == (1, True, True)
+    assert (opened.trained, opened.updates) == (True, 4)
+    # What was held back is known of the new environment all the same.
+    assert vase.environments[1].moments.count == 3 * vase.config.batch_size
+
+
+def test_one_foreign_batch_is_forgiven():
+    vase = learner()
+    watch(vase, bars, 3)
+    (held,) = watch(vase, discs, 1)
+    (back,) = watch(vase, bars, 1)
+    assert (held.candidate, back.candidate, back.environment) == (True, False, 0)
+    assert len(vase.environments) == 1
+
+
+def test_frames_that_are_too_alike_are_not_tested():
+    vase, rng = learner(), np.random.default_rng(0)
+    watch(vase, bars, 3)
+    count = vase.environments[0].moments.count
+    # One chequer whose light walks a little from frame to frame: a camera that stands still.
+    light = np.cumsum(rng.normal(0, 4, size=32)).clip(-99, 99)
+    frames = np.where(checkers(rng, 1) > 100, 100 + light[:, None, None, None], 100).astype("uint8")
+    assert vase.effective_frames(frames) < vase.config.minimum_effective_frames
+    report = vase.update(frames)
+    assert (report.environment, report.candidate, report.trained) == (0, False, True)
+    assert vase.environments[0].moments.count == count
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_small_batches_are_learnt_from(frames):
+    vase = learner()
+    for _ in range(3):
+        report = vase.update(bars(np.random.default_rng(0), frames))
+        assert np.isfinite(list(report.losses.values())).all()
+        assert np.isfinite(report.atypicality).all()
+    found = vase.infer(bars(np.random.default_rng(0), frames))
+    assert found.environment == 0
+    assert np.isfinite(found.f_statistics).all()
+    assert len(vase.environments) == 1
+
+
+def test_small_batches_of_one_world_open_one_environment():
+    vase = learner(batch_size=16, minimum_effective_frames=8.0)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        vase.update(bars(rng, 8))
+    assert len(vase.environments) == 1
+
+
+def test_a_large_batch_is_tested_whole_and_trained_on_in_part():
+    vase, seen = learner(), []
+    vase.networks.encoder.trunk.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    vase.update(bars(np.random.default_rng(0), 100))
+    assert vase.environments[0].moments.count == 100
+    assert seen == [100, 32]  # atypicality on entry, then the training step
+
+
+def test_practice_trains_without_asking():
+    vase = learner()
+    watch(vase, bars, 2)
+    before = weights(vase)
+    losses = vase.practise(checkers(np.random.default_rng(0), 32))
+    assert tuple(losses) == LOSS_NAMES
+    assert (vase.updates, vase.environments[0].updates, len(vase.environments)) == (3, 3, 1)
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(weights(vase), before)
+
+
+# ---------------------------------------------------------------- ablations
+
+
+def test_without_clustering_everything_is_one_environment():
+    vase = learner(clustering=False)
+    for world in (bars, checkers, discs):
+        for report in watch(vase, world, 4):
+            assert (report.environment, report.candidate, report.trained) == (0, False, True)
+    assert len(vase.environments) == 1
+    assert vase.updates == 12
+
+
+@pytest.mark.parametrize("dreaming", [True, False])
+def test_without_dreaming_nothing_is_held(dreaming):
+    vase = learner(dreaming=dreaming)
+    watch(vase, bars, 10)
+    losses = watch(vase, checkers, 10)[-1].losses
+    for name in ("encoder_dreaming", "decoder_dreaming"):
+        assert (losses[name] > 0.0) == dreaming
+    (alone,) = watch(learner(dreaming=dreaming), bars, 1)
+    assert alone.losses["encoder_dreaming"] == alone.losses["decoder_dreaming"] == 0.0
+
+
+def atypical(vase: VASE, latents: list[int], mean: float = 5.0) -> None:
+    """Move the posterior means of some latents far from the prior."""
+    with torch.no_grad():
+        vase.networks.encoder.posterior.bias[latents] = mean
+
+
+@pytest.mark.parametrize("masking", [True, False])
+def test_atypical_latents_are_masked_in_a_new_environment(masking):
+    vase = learner(masking=masking)
+    watch(vase, bars, 5)
+    atypical(vase, [1, 4])
+    report = watch(vase, checkers, 2)[-1]
+    assert report.new_environment
+    assert not report.latent_mask[[1, 4]].any() or not masking
+    assert report.latent_mask.all() or masking
+    assert vase.environments[0].latent_mask.all()
+
+
+def test_without_masking_masks_stay_ones_whatever_their_updates():
+    for updates in ("entry", "hysteresis", "every"):
+        vase = learner(masking=False, mask_updates=updates)
+        for world in (bars, checkers, bars):
+            watch(vase, world, 4)
+            atypical(vase, [0, 3])
+        assert all(e.latent_mask.all() for e in vase.environments)
+        assert len(vase.environments) == 2
+
+
+def test_some_latents_stay_active_when_all_are_atypical():
+    vase = learner(minimum_active=3)
+    watch(vase, bars, 5)
+    atypical(vase, list(range(6)))
+    assert int(watch(vase, checkers, 2)[-1].latent_mask.sum()) == 3
+
+
+def test_masked_latents_are_dreamt_and_decoded_as_zero():
+    vase = learner()
+    watch(vase, bars, 5)
+    atypical(vase, [1])
+    watch(vase, checkers, 2)
+    z = np.random.default_rng(0).standard_normal((10, 6)).astype(np.float32)
+    moved = z.copy()
+    moved[:, 1] += 3.0
+    assert np.array_equal(vase.decode(z, 1), vase.decode(moved, 1))
+    assert not np.array_equal(vase.decode(z, 0), vase.decode(moved, 0))
+
+
+def test_hysteresis_does_not_unmask_an_atypical_latent_on_return():
+    vase = learner(mask_updates="hysteresis")
+    watch(vase, bars, 5)
+    atypical(vase, [1])
+    watch(vase, checkers, 2)
+    assert not vase.environments[1].latent_mask[1]
+    vase.environments[1].updates = 1000  # long enough for hysteresis
+    watch(vase, bars, 3)
+    atypical(vase, [1])
+    (_, report) = watch(vase, checkers, 2)
+    assert (report.environment, report.trained) == (1, True)
+    assert report.atypicality[1] > vase.config.atypicality_upper
+    assert not report.latent_mask[1]
+
+
+# ---------------------------------------------------------------- the snapshot
+
+
+def snapshot(vase: VASE) -> dict[str, Any]:
+    assert vase.snapshot is not None
+    return flat(vase.snapshot.state_dict())
+
+
+def test_the_snapshot_is_taken_at_the_switch_and_kept():
+    vase = learner(snapshot_sync="switch")
+    watch(vase, bars, 5)
+    assert vase.snapshot is None
+    before = weights(vase)
+    watch(vase, checkers, 8)
+    np.testing.assert_equal(snapshot(vase), before)
+    assert vase.snapshot_environments == 1
+    assert not any(p.requires_grad for p in vase.snapshot.parameters())
+    assert {id(p) for p in vase.snapshot.parameters()}.isdisjoint(
+        id(p) for p in vase.networks.parameters()
+    )
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(weights(vase), before)
+
+
+def test_the_snapshot_is_taken_every_so_many_steps():
+    vase = learner(snapshot_sync="interval", snapshot_interval=4)
+    watch(vase, bars, 3)
+    assert vase.snapshot is None
+    watch(vase, bars, 1)
+    before = weights(vase)
+    watch(vase, checkers, 3)  # the first is held back: steps 5 and 6
+    assert vase.updates == 6
+    np.testing.assert_equal(snapshot(vase), before)
+    watch(vase, checkers, 2)
+    np.testing.assert_equal(snapshot(vase), weights(vase))
+    assert vase.snapshot_environments == 2
+
+
+def test_both_occasions_can_be_combined():
+    vase = learner(snapshot_sync="both", snapshot_interval=4)
+    watch(vase, bars, 6)
+    before = weights(vase)
+    watch(vase, checkers, 2)
+    np.testing.assert_equal(snapshot(vase), before)
+    watch(vase, checkers, 1)  # step 8
+    np.testing.assert_equal(snapshot(vase), weights(vase))
+
+
+# ---------------------------------------------------------------- no room for another environment
+
+
+def full(worlds: tuple[World, ...], batches: int = 8) -> VASE:
+    vase = learner(max_environments=len(worlds))
+    for world in worlds:
+        watch(vase, world, batches)
+    assert len(vase.environments) == len(worlds)
+    return vase
+
+
+def test_when_all_environments_are_taken_strangers_are_not_learnt_from():
+    vase = full((bars, checkers))
+    before = weights(vase)
+    with pytest.warns(RuntimeWarning, match=r"all 2 environments \(max_environments\) are taken"):
+        reports = watch(vase, discs, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        reports += watch(vase, discs, 10) + watch(vase, dim_bars, 10)
+    np.testing.assert_equal(weights(vase), before)
+    assert len(vase.environments) == 2
+    for report in reports:
+        assert (report.candidate, report.trained, report.new_environment) == (True, False, False)
+    known = watch(vase, checkers, 3)[-1]
+    assert (known.environment, known.trained) == (1, True)
+
+
+def test_the_warning_points_at_the_caller():
+    vase, frames = full((bars,)), checkers(np.random.default_rng(0), 32)
+    vase.update(frames)
+    with pytest.warns(RuntimeWarning, match="max_environments") as caught:
+        vase.update(frames)
+    assert [w.filename for w in caught] == [__file__]
+
+
+def test_strangers_are_seen_as_the_nearest_environment():
+    vase = full((bars, checkers))
+    with pytest.warns(RuntimeWarning, match="nearest known environment"):
+        report = watch(vase, dim_bars, 3)[-1]
+    assert report.environment == vase.environment == 0
+
+
+def test_a_world_left_for_the_nearest_one_is_dreamt_of():
+    """The way from checkers to bars leads through strangers: checkers must not be forgotten."""
+    vase = full((bars, checkers))
+    with pytest.warns(RuntimeWarning, match="max_environments"):
+        watch(vase, dim_bars, 3)
+    assert (vase.environment, vase.snapshot_environments) == (0, 2)
+    reports = watch(vase, bars, 5)
+    assert [report.environment for report in reports] == [0] * 5
+    assert all(report.trained for report in reports)
+    assert reports[-1].losses["decoder_dreaming"] > 0.0
+
+
+# ---------------------------------------------------------------- reading changes nothing
+
+
+def test_reading_changes_nothing(life):
+    vase, rng = life.vase, np.random.default_rng(3)
+    frames, z = discs(rng, 10), rng.standard_normal((3, 6)).astype(np.float32)
+    before, torch_state = state(vase), torch.random.get_rng_state()
+    for _ in range(2):
+        vase.infer(frames)
+        vase.infer(frames[:1])
+        vase.encode(frames)
+        vase.reconstruct(frames, 1)
+        vase.decode(z)
+        vase.effective_frames(frames)
+    np.testing.assert_equal(state(vase), before)
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+
+
+def test_reading_twice_gives_the_same(life):
+    frames = checkers(np.random.default_rng(3), 20)
+    first, again = life.vase.infer(frames), life.vase.infer(frames)
+    np.testing.assert_equal(vars(first), vars(again))
+    assert isinstance(first, Inference)
+    assert float(first.probabilities.sum()) == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_equal(life.vase.encode(frames), life.vase.encode(frames))
+
+
+def test_reading_leaves_the_frames_alone(life):
+    frames = bars(np.random.default_rng(3), 20)
+    before = frames.copy()
+    life.vase.infer(frames)
+    life.vase.encode(frames)
+    learner().update(frames)
+    assert np.array_equal(frames, before)
+
+
+def test_encodings_are_float_arrays_frame_by_frame(life):
+    frames = checkers(np.random.default_rng(3), 5)
+    mean, std = life.vase.encode(frames)
+    assert mean.dtype == std.dtype == np.float32
+    assert mean.shape == std.shape == (5, 6)
+    assert (std > 0).all()
+    single, _ = life.vase.encode(frames[2:3])
+    np.testing.assert_allclose(single[0], mean[2], atol=1e-5)
+
+
+def test_inferred_atypicality_is_that_of_many_samples(life):
+    """Means and widths stand in for samples: the same marginal mean and variance."""
+    frames = discs(np.random.default_rng(3), 64)
+    mean, std = life.vase.encode(frames)
+    samples = mean + std * np.random.default_rng(0).standard_normal((4000, *mean.shape))
+    m, v = samples.mean((0, 1)), samples.var((0, 1))
+    expected = 0.5 * (m**2 + v - 1 - np.log(v))
+    found = life.vase.infer(frames).atypicality
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.01)
+
+
+def test_reconstruction_is_decoding_the_mean(life):
+    frames = checkers(np.random.default_rng(3), 5)
+    mean, _ = life.vase.encode(frames)
+    for environment in (0, 1):
+        back = life.vase.reconstruct(frames, environment)
+        assert back.dtype == np.uint8
+        assert np.array_equal(back, life.vase.decode(mean, environment))
+    assert np.array_equal(life.vase.reconstruct(frames), life.vase.reconstruct(frames, 0))
+
+
+# ---------------------------------------------------------------- randomness and the caller's torch
+
+
+def test_the_seed_decides_everything():
+    first, again, other = (learner(seed) for seed in (1, 1, 2))
+    torch.manual_seed(99)
+    for vase in (first, again, other):
+        watch(vase, bars, 3)
+        watch(vase, checkers, 3)
+    np.testing.assert_equal(state(first), state(again))
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(weights(first), weights(other))
+
+
+def test_without_a_seed_learners_differ():
+    first, other = (VASE(tiny(), device="cpu") for _ in range(2))
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_global_generator_is_left_alone(seed):
+    before = torch.random.get_rng_state()
+    vase = VASE(tiny(), seed=seed, device="cpu")
+    watch(vase, bars, 2)
+    watch(vase, checkers, 3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_learns_inside_the_callers_no_grad(mode):
+    vase, plain = learner(), learner()
+    with mode():
+        watch(vase, bars, 2)
+        watch(vase, checkers, 3)
+        vase.practise(checkers(np.random.default_rng(0), 32))
+    watch(plain, bars, 2)
+    watch(plain, checkers, 3)
+    plain.practise(checkers(np.random.default_rng(0), 32))
+    np.testing.assert_equal(state(vase), state(plain))
+
+
+def test_a_diverged_step_leaves_the_weights_as_they_were():
+    vase = learner()
+    watch(vase, bars, 2)
+    with torch.no_grad():
+        vase.networks.decoder.layers[-1].bias[:] = torch.nan
+    before = state(vase)
+    with pytest.raises(FloatingPointError, match="loss 'reconstruction' is not finite"):
+        vase.practise(bars(np.random.default_rng(0), 32))
+    after = state(vase)
+    del before["/generator"], after["/generator"]
+    np.testing.assert_equal(after, before)
+
+
+# ---------------------------------------------------------------- bad input
+
+FRESH = learner()
+
+
+BAD_CALLS: list[tuple[Any, type[Exception], str]] = [
+    (lambda v: VASE("compact"), TypeError, r"config must be a VASEConfig .*got 'compact'"),
+    (lambda v: VASE(tiny(), device="abacus"), ValueError, r"device must be .*got 'abacus'"),
+    (lambda v: v.update(np.zeros((2, 8, 8, 3), "uint8")), ValueError, r"\(B, 8, 8, 1\)"),
+    (lambda v: v.update(np.zeros((2, 8, 8, 1))), TypeError, r"must be uint8"),
+    (lambda v: v.practise(np.zeros((0, 8, 8, 1), "uint8")), ValueError, r"at least one frame"),
+    (lambda v: v.infer(np.zeros((8, 8, 1), "uint8")), ValueError, r"shape \(B, H, W, C\)"),
+    (lambda v: v.encode([1, 2]), TypeError, r"numpy array of uint8, got list"),
+    (lambda v: v.decode(np.zeros((2, 5))), ValueError, r"shape \(B, 6\), got \(2, 5\)"),
+    (lambda v: v.decode(np.zeros(6)), ValueError, r"shape \(B, 6\), got \(6,\)"),
+    (lambda v: v.decode(np.full((1, 6), np.nan)), ValueError, r"latents must be finite"),
+    (lambda v: v.decode(np.zeros((1, 6)), 2), ValueError, r"from 0 to 1, .*got 2"),
+    (lambda v: v.decode(np.zeros((1, 6)), -1), ValueError, r"from 0 to 1, .*got -1"),
+    (lambda v: v.decode(np.zeros((1, 6)), 0.5), ValueError, r"an integer from 0 to 1, .*got 0\.5"),
+    (lambda v: v.decode(np.zeros((1, 6)), True), ValueError, r"an integer .*got True"),
+    (lambda v: FRESH.infer(bars(np.random.default_rng(0), 2)), RuntimeError, r"infer needs"),
+    (lambda v: FRESH.practise(bars(np.random.default_rng(0), 2)), RuntimeError, r"practise needs"),
+    (lambda v: FRESH.decode(np.zeros((1, 6))), RuntimeError, r"call update first"),
+]
+
+
+@pytest.mark.parametrize(("call", "exception", "message"), BAD_CALLS)
+def test_bad_input_is_refused_and_changes_nothing(life, call, exception, message):
+    before = state(life.vase)
+    with pytest.raises(exception, match=message):
+        call(life.vase)
+    np.testing.assert_equal(state(life.vase), before)
+
+
+def test_the_promised_names_are_exported():
+    assert VASEConfig.preset("compact").image_size == 32
+    assert set(UpdateReport.__dataclass_fields__) >= {
+        "environment", "new_environment", "shift", "candidate", "latent_mask", "atypicality",
+        "losses", "updates",
+    }  # fmt: skip
+    assert set(Inference.__dataclass_fields__) >= {
+        "environment", "latent_mask", "atypicality", "reconstruction_loss", "probabilities",
+    }  # fmt: skip
