@@ -19,7 +19,7 @@ import pickle
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ class Bundle:
     """
 
     card: AgentCard
-    encoder_bytes: bytes
+    encoder_bytes: bytes = field(repr=False)
     """A checkpoint as `VASE.save` writes it."""
-    policy_bytes: bytes
+    policy_bytes: bytes = field(repr=False)
     """`torch.save` of {"policy": ..., "optimizer": ...}, two state dictionaries."""
 
     @classmethod

@@ -138,9 +138,11 @@ class PPOConfig:
                 f"{extractor.__name__}"
             )
         values = {name: getattr(model, name) for name in SHARED}
-        # PPO has made a schedule of the number by now.
-        values["clip_range"] = getattr(model.clip_range, "value_schedule", model.clip_range)
-        values["clip_range"] = getattr(values["clip_range"], "val", values["clip_range"])
+        # PPO has made a schedule of the number by now: a function of the progress that remains.
+        clip_ranges = {float(model.clip_range(left)) for left in (1.0, 0.5, 0.0)}  # type: ignore[operator]
+        if len(clip_ranges) > 1:
+            raise ValueError(f"clip_range must be constant, got {sorted(clip_ranges)} over time")
+        values["clip_range"] = clip_ranges.pop()
         values["activation"] = _activation_name(kwargs.get("activation_fn", nn.Tanh))
         # What MlpPolicy falls back to.
         layers = kwargs.get("net_arch")

@@ -28,7 +28,7 @@ class Evaluation:
     episodes: int
     length_mean: float
     """Steps per episode."""
-    frames: list[np.ndarray[Any, Any]] = field(default_factory=list, repr=False)
+    frames: list[np.ndarray[Any, Any]] = field(default_factory=list, repr=False, compare=False)
     """Pictures of each recorded episode from its first to its last, uint8 (T + 1, H, W, 3)."""
 
 
