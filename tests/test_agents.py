@@ -222,9 +222,6 @@ def test_new_encoder_learns_along():
     assert result.bundle.card.attended_latents == used_in(learner, 0)
 
 
-@pytest.mark.xfail(
-    raises=ValueError, reason="FrameStream practises on its window before a frame is in it"
-)
 def test_loaded_encoder_goes_on_learning_on_request(encoder):
     result = train_ppo(LAMP, encoder=encoder, online=True, frames=600, ppo=QUICK, device="cpu")
     before, after = VASE.load(encoder, device="cpu"), result.bundle.encoder("cpu")

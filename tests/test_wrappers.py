@@ -282,3 +282,14 @@ def test_blocks_of_several_environments_keep_each_ones_order() -> None:
             np.stack([np.full((16, 16, 1), 10 * e + step, dtype=np.uint8) for e in range(2)])
         )
     assert stream._block()[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11, 12]
+
+
+def test_a_loaded_learner_goes_on_learning(tmp_path: Any) -> None:
+    first = wrapped(Painted())
+    run(first, 100)
+    first.save(tmp_path / "vase.pt")
+    again = wrapped(Painted(), load_path=tmp_path / "vase.pt", config="compact")
+    infos = run(again, 60)
+    assert infos[0]["updates"] == first.vase.updates
+    assert infos[-1]["updates"] > first.vase.updates
+    assert not any(info["new_environment"] for info in infos)

@@ -118,7 +118,7 @@ class FrameStream:
     def _learn(self, frames: np.ndarray) -> Change:
         self._fresh.append(frames)
         change = self._test() if self._block_is_due() else NO_CHANGE
-        if self.vase.environments and self.vase.evidence is None:
+        if self._window and self.vase.evidence is None:
             self._steps_due += len(frames) / self.config.frames_per_update
             self._practise()
         return change
