@@ -182,7 +182,7 @@ def test_an_interrupted_demo_reports_what_was_finished(
     assert cli.main(["demo", "--frames", "400", "--out", str(tmp_path)]) == 130
     page = (tmp_path / "report.html").read_text()
     assert "This run was interrupted" in page
-    assert "An agent takes its skill" not in page
+    assert "An agent takes its skill along" not in page
     assert metrics(tmp_path)["finished"] is False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vase_rl.experiments.scoring import Switch, Visit, score
-from vase_rl.experiments.words import memory_words, number_rows, stream_words, tiles
+from vase_rl.experiments.words import memory_words, number_rows, percent, stream_words, tiles
 
 VISITS = (Visit(0, 1000, "a"), Visit(1000, 2000, "b"), Visit(2000, 3000, "a"))
 
@@ -59,3 +59,15 @@ def test_memory_compares_the_end_of_a_visit_with_the_last_test_before_the_return
     assert "When a was left, R² was 0.900; 2 visits elsewhere later it was 0.700." in text
     assert "When b was left, R² was 0.950; 2 visits elsewhere later it was 0.930." in text
     assert "0.990" not in text
+
+
+def test_shares_are_not_rounded_up_to_certainty() -> None:
+    shares = (0.0, 0.0825, 0.205, 0.995, 0.99975, 1.0)
+    assert [percent(share) for share in shares] == [
+        "0%",
+        "8.25%",
+        "20.5%",
+        "99.5%",
+        "99.975%",
+        "100%",
+    ]

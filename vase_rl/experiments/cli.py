@@ -94,8 +94,8 @@ def _add_demo(commands: Any) -> None:
     summary = "the whole idea on built-in data: stream, shifts, an agent, its transfer, a page"
     parser = _command(commands, "demo", summary, manual.DEMO, _demo)
     parser.add_argument(
-        "--frames", type=_whole(400), default=10_000, metavar="N",
-        help="frames per visit to a world (default: 10000)",
+        "--frames", type=_whole(400), default=5_000, metavar="N",
+        help="frames per visit to a world (default: 5000)",
     )  # fmt: skip
     parser.add_argument(
         "--agent-frames", type=_whole(1), default=12_000, metavar="N",

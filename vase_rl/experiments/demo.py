@@ -41,7 +41,7 @@ STALE = (
 class DemoSettings:
     """How long the demo takes; as the options of `vase-rl demo`."""
 
-    frames: int = 10_000
+    frames: int = 5_000
     """Frames per visit to a world."""
     agent_frames: int = 12_000
     """Frames that the agent practises on."""

@@ -19,7 +19,7 @@ from .page import chart, chip, image, page, paragraph, section, table
 from .pictures import Images, data_uri, png, strip
 from .probes import Probe, probe_position
 from .results import write_bytes
-from .words import agent_words, listed, memory_words, number_rows, stream_words, tiles
+from .words import agent_words, listed, memory_words, number_rows, percent, stream_words, tiles
 
 FRAMES_SHOWN = 10
 
@@ -108,10 +108,10 @@ def header(material: Material) -> str:
         "<h1>One learner, changing worlds</h1>\n"
         + paragraph(
             "A learner watches a stream of pictures. Nobody tells it that they come from "
-            "different worlds, which world is on, or when that changes. It notices the changes by "
-            "itself, keeps what it has learnt, and recognises a world that comes back. An agent "
-            "that sees only its latents learns to move a garment to a target, and then does the "
-            "same with a glyph, for which it was never rewarded.",
+            "different worlds, which world is on, or when that changes. It has to notice the "
+            "changes by itself, keep what it has learnt, and recognise a world that comes back. "
+            "Then an agent that sees only its latents practises to move a garment to a target, "
+            "and has to do the same with a glyph, for which it was never rewarded.",
             "lead",
         )
         + f'{unfinished}<div class="tiles">{boxes}</div>'
@@ -124,7 +124,7 @@ def noticing(material: Material) -> str:
     visits = ", ".join(f"{v.source} from frame {v.start}" for v in history.visits)
     found = ", ".join(f"environment {s.environment} at frame {s.frame}" for s in history.switches)
     return section(
-        "It notices when the world changes",
+        "Noticing that the world has changed",
         paragraph(stream_words(material.metrics)),
         draw(
             material,
@@ -298,7 +298,7 @@ def agent(material: Material) -> str:
     if "reach_success" not in metrics:
         return ""
     return section(
-        "An agent takes its skill to another world",
+        "An agent takes its skill along",
         paragraph(agent_words(metrics)),
         f'<div class="two">{_film(material)}{_learning(material)}</div>',
     )
@@ -324,7 +324,7 @@ def _learning(material: Material) -> str:
     curve = metrics["agent_curve"]
     points = np.array([curve["frames"], curve["success"], curve["return_mean"]], dtype=float).T
     levels = [
-        (f"{name} {metrics[key]:.0%}", float(metrics[key]), colour)
+        (f"{name} {percent(metrics[key])}", float(metrics[key]), colour)
         for name, key, colour in (
             ("garments", "reach_success", plots.WORLD_COLOURS[0]),
             ("glyphs", "reach_success_transfer", plots.WORLD_COLOURS[2]),

@@ -24,8 +24,10 @@ def tiles(metrics: Metrics) -> list[tuple[str, str]]:
     if "reach_success" in metrics:
         home, away = metrics["reach_success"], metrics["reach_success_transfer"]
         chance = metrics["reach_success_random"]
-        words = f"success where it practised → where it was never rewarded (chance: {chance:.0%})"
-        shown.append((f"{home:.0%} → {away:.0%}", words))
+        words = (
+            f"success where it practised → where it was never rewarded (chance: {percent(chance)})"
+        )
+        shown.append((f"{percent(home)} → {percent(away)}", words))
     return shown
 
 
@@ -91,10 +93,10 @@ def agent_words(metrics: Metrics) -> str:
         "The learner is frozen and its latents become the observation of PPO from "
         "Stable-Baselines3, which gets two-dimensional pushes as actions. After "
         f"{metrics['agent_frames']:,} frames with garments it reaches the target in "
-        f"{metrics['reach_success']:.0%} of {metrics['reach_episodes']} episodes (chance: "
-        f"{metrics['reach_success_random']:.0%}). Then the garments are replaced by glyphs: "
+        f"{percent(metrics['reach_success'])} of {metrics['reach_episodes']} episodes (chance: "
+        f"{percent(metrics['reach_success_random'])}). Then the garments are replaced by glyphs: "
         "nothing is trained any more, neither policy nor encoder, and it succeeds in "
-        f"{metrics['reach_success_transfer']:.0%}."
+        f"{percent(metrics['reach_success_transfer'])}."
     )
 
 
@@ -130,6 +132,11 @@ def number_rows(metrics: Metrics) -> list[tuple[str, str, str]]:
         for key, form, words in NUMBERS
         if metrics.get(key) is not None
     ]
+
+
+def percent(share: float) -> str:
+    """ "100%", "99.5%", "8.25%": never rounded up to 100."""
+    return f"{100 * share:.3g}%" if share < 0.9995 or share == 1 else f"{100 * share:.6g}%"
 
 
 def count(number: int, noun: str) -> str:
