@@ -34,10 +34,10 @@ figcaption { margin-top: 10px; }
 .scroll > svg, .scroll > .wide { min-width: 680px; }
 svg { display: block; width: 100%; height: auto; font-family: inherit; }
 svg text { font-family: inherit !important; }
-.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 14px; margin: 34px 0 0; }
+.tiles { display: grid; grid-template-columns: 1fr 1fr 1fr 1.2fr; gap: 14px; margin: 34px 0 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 16px 18px 15px; }
-.tile b { display: block; font: 600 29px/1.15 Georgia, "Times New Roman", serif;
+.tile b { display: block; font: 600 27px/1.15 Georgia, "Times New Roman", serif;
   white-space: nowrap; }
 .tile span { color: var(--muted); font-size: 14px; line-height: 1.4; display: block;
   margin-top: 5px; }
@@ -88,7 +88,7 @@ footer { margin-top: 64px; padding-top: 18px; border-top: 1px solid var(--line);
   section { margin-top: 46px; }
   .card { padding: 14px; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; }
-  .tile { padding: 12px 13px; } .tile b { font-size: 22px; }
+  .tile { padding: 12px 13px; } .tile b { font-size: 19px; }
   .two { grid-template-columns: 1fr; }
   .rows { grid-template-columns: 100px 1fr; min-width: 600px; }
 }
