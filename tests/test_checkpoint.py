@@ -71,8 +71,21 @@ def test_the_saved_state_is_all_there_is(path):
     not_saved = {"device", "features", "_warned_full"}
     assert set(vars(vase)) - not_saved == set(state_of(vase)) - {"format", "version"}
     np.testing.assert_equal(flat(state_of(back)), flat(state_of(vase)))
+    # Not by what a checkpoint says of it: the attributes themselves.
     assert back.config == vase.config
+    assert (back.environment, back.updates, back.snapshot_environments) == (1, 7, 1)
+    assert (vase.environment, vase.updates, vase.snapshot_environments) == (1, 7, 1)
+    assert torch.equal(back.running_atypicality, vase.running_atypicality)
+    assert float(back.running_atypicality.abs().sum()) > 0.0
     assert back.evidence is not None
+    assert vase.evidence is not None
+    assert (back.evidence.environment, back.evidence.batches) == (0, 1)
+    assert torch.equal(back.evidence.moments.mean, vase.evidence.moments.mean)
+    for ours, theirs in zip(back.environments, vase.environments, strict=True):
+        for name in ("latent_mask", "used_latents"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name))
+        assert (ours.index, ours.loss, ours.updates) == (theirs.index, theirs.loss, theirs.updates)
+        assert ours.moments.count == theirs.moments.count
     frames = bars(np.random.default_rng(0), 16)
     np.testing.assert_equal(vars(back.infer(frames)), vars(vase.infer(frames)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from worlds import World, bars, checkers, dim_bars, discs, flat, tiny
 
 from vase_rl import VASE, Inference, UpdateReport, VASEConfig
 from vase_rl.checkpoint import state_of
-from vase_rl.objective import LOSS_NAMES
+from vase_rl.objective import LOSS_NAMES, StepLosses, training_losses
 
 
 def learner(seed: int = 0, **overrides: Any) -> VASE:
@@ -334,16 +335,89 @@ def test_masked_latents_are_dreamt_and_decoded_as_zero():
 def test_hysteresis_does_not_unmask_an_atypical_latent_on_return():
     vase = learner(mask_updates="hysteresis")
     watch(vase, bars, 5)
-    atypical(vase, [1])
+    atypical(vase, [1], mean=2.5)
     watch(vase, checkers, 2)
     assert not vase.environments[1].latent_mask[1]
     vase.environments[1].updates = 1000  # long enough for hysteresis
     watch(vase, bars, 3)
-    atypical(vase, [1])
+    atypical(vase, [1], mean=2.5)
     (_, report) = watch(vase, checkers, 2)
     assert (report.environment, report.trained) == (1, True)
     assert report.atypicality[1] > vase.config.atypicality_upper
     assert not report.latent_mask[1]
+
+
+# ---------------------------------------------------------------- what a step is made of
+
+
+@pytest.fixture(name="steps")
+def _steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Arguments of every training step, by name."""
+    calls: list[dict[str, Any]] = []
+    signature = inspect.signature(training_losses)
+
+    def spy(*arguments: Any) -> StepLosses:
+        calls.append(signature.bind(*arguments).arguments)
+        return training_losses(*arguments)
+
+    monkeypatch.setattr("vase_rl.learner.training_losses", spy)
+    return calls
+
+
+def test_capacity_rises_with_all_updates_and_is_not_reset(steps):
+    vase = learner()
+    for world in (bars, checkers, bars):
+        watch(vase, world, 4)
+    expected = [vase.config.capacity(step) for step in range(len(steps))]
+    assert [step["capacity"] for step in steps] == expected
+
+
+def test_a_step_dreams_of_all_environments_but_the_present_one(steps):
+    vase = learner()
+    for world in (bars, checkers, discs, bars):
+        watch(vase, world, 4)
+    dreamt: dict[int, set[int]] = {}
+    for step in steps:
+        found = () if step["memory"] is None else step["memory"].environments.tolist()
+        dreamt.setdefault(step["environment"], set()).update(found)
+    # The third world was left before the first was entered again.
+    assert dreamt == {0: {1, 2}, 1: {0}, 2: {0, 1}}
+
+
+def test_a_step_masks_as_its_environment_says(steps):
+    vase = learner()
+    watch(vase, bars, 4)
+    atypical(vase, [2])
+    watch(vase, checkers, 4)
+    watch(vase, bars, 4)
+    for step in steps:
+        expected = vase.environments[step["environment"]].latent_mask
+        assert torch.equal(step["mask"], expected)
+    assert not vase.environments[1].latent_mask[2]
+
+
+def test_environments_remember_all_the_frames_that_they_explained():
+    vase = learner()
+    for world, batches in ((bars, 5), (checkers, 4), (bars, 3)):
+        watch(vase, world, batches)
+    # The batches in quarantine open the second environment; of those that speak for a known one,
+    # none is counted before the environment is entered.
+    counts = [environment.moments.count for environment in vase.environments]
+    assert counts == [32 * (5 + 1), 32 * 4]
+    assert [environment.updates for environment in vase.environments] == [5 + 2, 3]
+
+
+def test_the_average_loss_is_that_of_the_environments_own_steps():
+    vase = learner()
+    reports = watch(vase, bars, 5) + watch(vase, checkers, 4) + watch(vase, bars, 3)
+    for environment in vase.environments:
+        losses = [
+            report.losses["reconstruction"]
+            for report in reports
+            if report.trained and report.environment == environment.index
+        ]
+        assert environment.loss_mean == pytest.approx(np.mean(losses))
+        assert environment.loss.count == environment.updates == len(losses)
 
 
 # ---------------------------------------------------------------- the snapshot
@@ -542,6 +616,14 @@ def test_the_global_generator_is_left_alone(seed):
     watch(vase, bars, 2)
     watch(vase, checkers, 3)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_global_generators_of_accelerators_are_left_alone(monkeypatch):
+    """`torch.manual_seed` would reseed them too, which no CPU test could see otherwise."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    VASE(tiny(), seed=3, device="cpu")
+    assert seeded == []
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
