@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import tempfile
 import zipfile
@@ -29,6 +28,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ..checkpoint import CheckpointError
+from ..files import write_whole
 from ..learner import VASE
 from ..wrappers import VASEObservationWrapper
 from .attended import AttendedLatents
@@ -104,18 +104,7 @@ class Bundle:
         Raises:
             OSError: the file cannot be written.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self._packed())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, self._packed())
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:

@@ -14,8 +14,9 @@ from vase_rl.experiments import progress as progress_module
 from vase_rl.experiments.history import History
 from vase_rl.experiments.pictures import PAUSE, gif, png, stack, strip, together
 from vase_rl.experiments.progress import Progress
-from vase_rl.experiments.results import RunDirectory, plain, write_bytes
+from vase_rl.experiments.results import RunDirectory, plain
 from vase_rl.experiments.scoring import Switch, Visit
+from vase_rl.files import write_whole
 
 
 def test_metrics_are_kept_up_to_date_and_say_whether_the_run_is_over(tmp_path: Path) -> None:
@@ -51,9 +52,9 @@ def test_a_file_cannot_be_a_run_directory(tmp_path: Path) -> None:
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_bytes(tmp_path / "a", b"one")
+    write_whole(tmp_path / "a", b"one")
     with pytest.raises(TypeError):
-        write_bytes(tmp_path / "a", "two")  # type: ignore[arg-type]
+        write_whole(tmp_path / "a", "two")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"one"
 

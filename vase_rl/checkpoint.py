@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
-import secrets
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from .config import VASEConfig
 from .environments import Environment, LossStatistics
+from .files import write_whole
 from .inference import Evidence
 from .moments import DIMENSION, Moments
 
@@ -30,23 +30,9 @@ class CheckpointError(ValueError):
 
 def save_state(vase: VASE, path: Path) -> None:
     """Write `state_of(vase)`; the file appears complete or not at all."""
-    atomic_save(state_of(vase), path)
-
-
-def atomic_save(state: dict[str, Any], path: Path) -> None:
-    """`torch.save` under a temporary name in the same folder, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile's: its files can be read by their owner only, and keep that when renamed.
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    torch.save(state_of(vase), buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load_state(cls: type[VASE], path: Path, device: torch.device) -> VASE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor
 
@@ -70,7 +69,9 @@ def tolerated_noise(decoder: Decoder, z_BN: Tensor, s_B: Tensor, config: VASECon
     for n in range(z_BN.shape[1]):
         direction = torch.zeros_like(z_BN)
         direction[:, n] = 1.0
-        output, slope = torch.autograd.functional.jvp(decode, z_BN, direction)
+        output, slope = torch.autograd.functional.jvp(  # type: ignore[no-untyped-call]
+            decode, z_BN, direction
+        )
         squared = slope.square() * pixel_precision(output, config)
         curvature.append(squared.flatten(1).sum(1).mean())
     h = torch.stack(curvature)

@@ -16,13 +16,14 @@ from typing import Any
 
 from ..agents import Bundle, Evaluation, evaluate_agent, train_ppo
 from ..envs import make_source
+from ..files import write_whole
 from ..learner import VASE
 from .history import History
 from .pictures import gif, png, together
 from .probes import probe_position, world_frames
 from .progress import say
 from .report import write_report
-from .results import RunDirectory, write_bytes
+from .results import RunDirectory
 from .stream import StreamSettings, make_stream, watch
 from .training import curve_columns
 
@@ -161,8 +162,8 @@ def agent_and_transfer(settings: DemoSettings, run: RunDirectory) -> None:
     away = evaluate(trained.bundle, TRANSFERRED_TO, settings)
     chance = evaluate(None, TRAINED_IN, settings)
     film = together(home.frames, away.frames)
-    write_bytes(run.path / "agent.gif", gif(film))
-    write_bytes(run.path / "agent.png", png(film[0]))
+    write_whole(run.path / "agent.gif", gif(film))
+    write_whole(run.path / "agent.png", png(film[0]))
     run.record(
         reach_success=home.success,
         reach_success_transfer=away.success,

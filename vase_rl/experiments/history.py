@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..files import write_whole
 from ..learner import UpdateReport
-from .results import write_bytes
 from .scoring import Score, Switch, Visit, score
 
 
@@ -100,7 +100,7 @@ class History:
             test_frames=np.asarray(self.test_frames, dtype=np.int64),
             atypicality=np.asarray(self.atypicality, dtype=np.float32),
         )
-        write_bytes(path, content.getvalue())
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> History:

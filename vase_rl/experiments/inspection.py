@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..files import write_whole
 from ..learner import VASE
-from .results import RunDirectory, write_bytes
+from .results import RunDirectory
 
 Images = npt.NDArray[np.uint8]
 Role = Literal["used", "frozen", "spare"]
@@ -99,7 +100,7 @@ def run_inspect(
         print(describe(known.index, known.updates, known.loss_mean, roles[known.index]))
     start = np.random.default_rng(seed).standard_normal(vase.config.latents).astype(np.float32)
     pictures = [latent_traversals(vase, known.index, start) for known in vase.environments]
-    write_bytes(run.path / "traversals.png", traversals_png(pictures, roles))
+    write_whole(run.path / "traversals.png", traversals_png(pictures, roles))
     run.record(
         checkpoint=checkpoint,
         seed=seed,

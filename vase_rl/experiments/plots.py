@@ -20,10 +20,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from ..files import write_whole
 from .history import History
 from .pictures import Images, strip
 from .probes import Probe
-from .results import write_bytes
 from .scoring import Switch
 
 INK, MUTED, LINE, PAPER = "#22262e", "#6c7280", "#dcdcd6", "#ffffff"
@@ -78,7 +78,7 @@ def save_timeline(history: History, path: Path) -> None:
 def write_svg(text: str, path: Path) -> None:
     """Write the text of a chart as a file of its own, in a folder that may be missing."""
     path.parent.mkdir(exist_ok=True)
-    write_bytes(path, ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode())
+    write_whole(path, ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode())
 
 
 def timeline(history: History, examples: Mapping[str, Images] | None = None) -> Figure:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import write_whole
 from ..learner import VASE
 from . import plots
 from .gallery import Gallery, gallery
@@ -18,7 +19,6 @@ from .inspection import TRAVERSAL_RANGE, Role, latent_roles
 from .page import chart, chip, image, page, paragraph, section, table
 from .pictures import Images, data_uri, png, strip
 from .probes import Probe, probe_position
-from .results import write_bytes
 from .words import agent_words, listed, memory_words, number_rows, percent, stream_words, tiles
 
 FRAMES_SHOWN = 10
@@ -80,7 +80,7 @@ def write_report(path: Path) -> None:
         footer(material),
     ]
     text = page("vase_rl demo: one learner, changing worlds", "\n".join(filter(None, parts)))
-    write_bytes(path / "report.html", text.encode())
+    write_whole(path / "report.html", text.encode())
 
 
 def draw(material: Material, figure: Any, name: str, alt: str, caption: str = "") -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import shlex
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..files import write_whole
 
 
 class RunDirectory:
@@ -75,20 +75,7 @@ class RunDirectory:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write an object whole or not at all; numbers that JSON lacks become null."""
     text = json.dumps(plain(values), indent=2, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, (text + "\n").encode())
 
 
 def plain(value: Any) -> Any:

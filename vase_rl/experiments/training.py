@@ -12,11 +12,12 @@ from typing import Any
 import gymnasium as gym
 
 from ..agents import Bundle, CurvePoint, Evaluation, evaluate_agent, train_ppo
+from ..files import write_whole
 from ..wrappers import VASEObservationWrapper
 from .inspection import environment_table
 from .pictures import gif, together
 from .progress import say
-from .results import RunDirectory, write_bytes
+from .results import RunDirectory
 
 BUNDLE = "agent.zip"
 
@@ -69,7 +70,7 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
         append_environment=settings.append_environment,
     )
     trained.bundle.save(run.path / BUNDLE)
-    write_bytes(run.path / "encoder.pt", trained.bundle.encoder_bytes)
+    write_whole(run.path / "encoder.pt", trained.bundle.encoder_bytes)
     run.record(
         env=settings.env_id,
         env_kwargs=settings.env_kwargs,
@@ -119,7 +120,7 @@ def run_evaluate(
         device=device,
     )
     if found.frames:
-        write_bytes(run.path / "episodes.gif", gif(together(found.frames)))
+        write_whole(run.path / "episodes.gif", gif(together(found.frames)))
     run.record(env=env_id, env_kwargs=env_kwargs, seed=seed, **evaluation_metrics(found))
     run.finish()
     return run
