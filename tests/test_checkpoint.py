@@ -253,16 +253,17 @@ class Cut(BaseException):
 
 
 @pytest.mark.parametrize("failure", [OSError("no space left on device"), Cut(), RuntimeError()])
-@pytest.mark.parametrize("place", ["writing", "renaming"])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(torch, "save"), (os, "fsync"), (os, "replace")],
+    ids=["packing", "writing", "renaming"],
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    monkeypatch, path, content, place, failure
+    monkeypatch, path, content, module, name, failure
 ):
-    def fail(*arguments: Any, **_: Any) -> None:
-        if place == "writing":
-            arguments[1].write(b"half of a checkpo")
+    def fail(*_: Any, **__: Any) -> None:
         raise failure
 
-    module, name = (torch, "save") if place == "writing" else (os, "replace")
     monkeypatch.setattr(module, name, fail)
     with pytest.raises(type(failure)):
         go_on(fresh(), 0, 1).save(path)
