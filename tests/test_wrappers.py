@@ -13,6 +13,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from vase_rl import VASE, CheckpointError, VASEConfig
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
+from vase_rl.wrappers.pixels import resize
 
 TINY = VASEConfig.preset(
     "compact", image_size=16, filters=(8,), hidden=32, latents=6, batch_size=16, minimum_active=2
@@ -246,6 +247,39 @@ def test_the_image_may_not_change_in_mid_stream() -> None:
         stream.step(0)
 
 
+def _area(source: int, target: int) -> np.ndarray:
+    """(target, source): the share of each source pixel in each target pixel."""
+    edges = np.linspace(0, source, target + 1)
+    pixels = np.arange(source)
+    upper = np.minimum(edges[1:, None], pixels + 1)
+    lower = np.maximum(edges[:-1, None], pixels)
+    return np.clip(upper - lower, 0, None) * target / source
+
+
+def _linear(source: int, target: int) -> np.ndarray:
+    """(target, source): interpolation between pixel centres, the border repeated."""
+    centres = (np.arange(target) + 0.5) * source / target - 0.5
+    return np.stack(
+        [np.interp(centres, np.arange(source), unit) for unit in np.eye(source)], axis=1
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("height", "width"), [(200, 20), (20, 200), (200, 100), (20, 12), (32, 100), (32, 20), (32, 32)]
+)
+def test_each_axis_is_resized_by_its_own_rule(height: int, width: int, channels: int) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
+    rows = (_area if height >= 32 else _linear)(height, 32)
+    columns = (_area if width >= 32 else _linear)(width, 32)
+    resized = resize(image, 32)
+    assert resized.dtype == np.uint8
+    np.testing.assert_allclose(
+        resized, np.einsum("ih,hwc,jw->ijc", rows, image, columns), rtol=0, atol=1.1
+    )
+
+
 BAD_ARGUMENTS = [
     (gym.make("CartPole-v1"), {}, ValueError, r"observation space must be a uint8 Box"),
     (Painted((3, 24, 24)), {}, ValueError, r"observation space must be a uint8 Box"),
@@ -293,3 +327,31 @@ def test_a_loaded_learner_goes_on_learning(tmp_path: Any) -> None:
     assert infos[0]["updates"] == first.vase.updates
     assert infos[-1]["updates"] > first.vase.updates
     assert not any(info["new_environment"] for info in infos)
+
+
+def held_frames(env: VASEObservationWrapper) -> set[int]:
+    return {round(float(frame.mean()), -1) for frame in env.stream._window}
+
+
+def test_frames_in_quarantine_never_join_another_world() -> None:
+    """Two strangers too brief to be confirmed, then one that stays: only its frames are kept."""
+    worlds = ((60, 304), (140, 16), (100, 16), (200, 10**6))
+    env = wrapped(Painted((16, 16, 1), worlds=worlds), frames_per_update=10**6)
+    run(env, 450)
+    assert len(env.vase.environments) == 2
+    assert held_frames(env) == {200}
+
+
+@pytest.mark.filterwarnings("ignore:all 2 environments")
+def test_a_world_too_many_is_not_learnt_from() -> None:
+    config = VASEConfig.from_dict({**TINY.to_dict(), "max_environments": 2})
+    worlds = ((60, 304), (200, 304), (130, 304), (60, 10**6))
+    env = wrapped(Painted((16, 16, 1), worlds=worlds), config=config)
+    infos = run(env, 304 * 3)
+    assert len(env.vase.environments) == 2
+    assert infos[304 * 2 + 64]["updates"] == infos[-1]["updates"]
+    assert len(env.stream._held) <= 1
+    for _ in range(100):
+        info = env.step(0)[4]["vase"]
+    assert info["environment"] == 0
+    assert held_frames(env) == {60}

@@ -48,13 +48,17 @@ class PixelReader:
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, C) to (size, size, C): by area where it shrinks, linear where it grows."""
-    if image.shape[:2] != (size, size):
-        shrinks = min(image.shape[:2]) >= size
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(image, (size, size), interpolation=method)
-        return resized.reshape(size, size, image.shape[2])
-    return np.array(image)
+    """uint8 (H, W, C) to (size, size, C); each axis by area if it shrinks, linear if it grows."""
+    height, width, channels = image.shape
+    if (height, width) == (size, size):
+        return np.array(image)
+    # OpenCV's area rule holds only where no axis grows, hence the shrinking ones first.
+    low, narrow = min(height, size), min(width, size)
+    if (low, narrow) != (height, width):
+        image = cv2.resize(image, (narrow, low), interpolation=cv2.INTER_AREA)
+    if (low, narrow) != (size, size):
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    return image.reshape(size, size, channels)
 
 
 def _colours(image: np.ndarray, channels: int) -> np.ndarray:
