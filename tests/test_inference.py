@@ -17,9 +17,10 @@ from vase_rl.inference import (
     f_statistics,
     moments_rule,
     most_likely,
+    resembles,
     weigh,
 )
-from vase_rl.moments import Moments
+from vase_rl.moments import Moments, two_sample_f
 
 CONFIG = tiny(shift_threshold=3.0)
 DIMENSION = 6
@@ -37,6 +38,7 @@ def moments_at(place: float, frames: int = 2000, spread: float = 1.0) -> Moments
 def environment(index: int, moments: Moments | None = None, **fields) -> Environment:
     ones = torch.ones(4, dtype=torch.bool)
     known = {"latent_mask": ones, "used_latents": ones, **fields}
+    known.setdefault("frames", 1000)
     return Environment(index=index, moments=moments or moments_at(0.0), **known)
 
 
@@ -209,3 +211,20 @@ def test_evidence_for_a_known_environment_needs_no_resemblance():
     evidence = Evidence(1, 1, moments_at(5.0, 64))
     assert evidence.supported_by(1, moments_at(-5.0, 64), 64, CONFIG)
     assert not evidence.supported_by(2, moments_at(5.0, 64), 64, CONFIG)
+
+
+def test_an_environment_of_few_frames_does_not_say_no():
+    far = moments_at(100.0)
+    assert moments_rule(far, 64, [environment(0, frames=24)], 0, CONFIG) is None
+    assert moments_rule(far, 64, [environment(0, frames=23)], 0, CONFIG) == 0
+
+
+@pytest.mark.parametrize(
+    ("effective", "times"), [(24.0, 1.0), (12.0, 1.0), (6.0, 2.0), (1.0, 12.0)]
+)
+def test_fewer_independent_frames_need_a_rarer_accident(effective, times):
+    batch, reference = moments_at(1.0), moments_at(0.0)
+    f = two_sample_f(batch, reference, effective)
+    just, barely = 1.001 * f / times, 0.999 * f / times
+    assert resembles(batch, reference, effective, tiny(shift_threshold=just))
+    assert not resembles(batch, reference, effective, tiny(shift_threshold=barely))

@@ -209,17 +209,26 @@ def test_one_foreign_batch_is_forgiven():
     assert len(vase.environments) == 1
 
 
-def test_frames_that_are_too_alike_are_not_tested():
-    vase, rng = learner(), np.random.default_rng(0)
+def still(world: Any, frames: int) -> Any:
+    """One picture of a world, over and over: a camera that stands still."""
+    return np.repeat(world(np.random.default_rng(3), 1), frames, axis=0)
+
+
+def test_a_still_picture_of_the_present_world_opens_nothing():
+    vase = learner()
     watch(vase, bars, 3)
-    count = vase.environments[0].moments.count
-    # One chequer whose light walks a little from frame to frame: a camera that stands still.
-    light = np.cumsum(rng.normal(0, 4, size=32)).clip(-99, 99)
-    frames = np.where(checkers(rng, 1) > 100, 100 + light[:, None, None, None], 100).astype("uint8")
-    assert vase.effective_frames(frames) < vase.config.minimum_effective_frames
-    report = vase.update(frames)
-    assert (report.environment, report.candidate, report.trained) == (0, False, True)
-    assert vase.environments[0].moments.count == count
+    for _ in range(10):
+        report = vase.update(still(bars, 32))
+        assert (report.environment, report.candidate, report.trained) == (0, False, True)
+    assert len(vase.environments) == 1
+    assert vase.environments[0].moments.count == 4 * 32 - 32 + 10
+
+
+def test_worlds_of_one_colour_are_told_apart():
+    vase = learner()
+    black, white = np.zeros((32, 8, 8, 1), np.uint8), np.full((32, 8, 8, 1), 255, np.uint8)
+    found = [vase.update(x).environment for x in (black,) * 4 + (white,) * 4 + (black,) * 4]
+    assert found == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
@@ -345,6 +354,18 @@ def test_hysteresis_does_not_unmask_an_atypical_latent_on_return():
     assert (report.environment, report.trained) == (1, True)
     assert report.atypicality[1] > vase.config.atypicality_upper
     assert not report.latent_mask[1]
+
+
+@pytest.mark.parametrize(("updates", "follows"), [("entry", False), ("every", True)])
+def test_the_mask_follows_every_batch_only_on_request(updates, follows):
+    vase = learner(mask_updates=updates)
+    watch(vase, bars, 5)
+    (*_, entered) = watch(vase, checkers, 3)
+    atypical(vase, [2], mean=2.5)
+    (first, second) = watch(vase, checkers, 2)
+    assert entered.latent_mask[2]
+    assert first.atypicality[2] > vase.config.atypicality_upper
+    assert second.latent_mask[2] != follows
 
 
 # ---------------------------------------------------------------- what a step is made of

@@ -158,6 +158,7 @@ def _pack_environment(environment: Environment) -> dict[str, Any]:
         "used_latents": environment.used_latents,
         "moments": _pack_moments(environment.moments),
         "loss": [loss.count, loss.mean, loss.variance],
+        "frames": environment.frames,
         "updates": environment.updates,
     }
 
@@ -170,6 +171,7 @@ def _unpack_environment(state: dict[str, Any]) -> Environment:
         used_latents=state["used_latents"],
         moments=Moments(**state["moments"]),
         loss=LossStatistics(*state["loss"]),
+        frames=state["frames"],
         updates=state["updates"],
     )
 

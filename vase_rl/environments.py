@@ -40,6 +40,8 @@ class Environment:
     """bool (N,): True where the reconstruction depends on the latent."""
     moments: Moments
     loss: LossStatistics = field(default_factory=LossStatistics)
+    frames: int = 0
+    """Frames that the moments were taken from."""
     updates: int = 0
     """Training steps spent in the environment."""
 

@@ -57,13 +57,31 @@ def moments_rule(
     """The environment whose frames looked like these, or None.
 
     The present environment is kept as long as it explains the batch; otherwise the most likely
-    one of those that do.
+    one of those that do. An environment of fewer frames than twice `minimum_effective_frames` is
+    not known well enough to say no.
     """
-    statistics = f_statistics(batch, effective_frames, environments)
-    explaining = [e for e in environments if statistics[e.index] <= config.shift_threshold]
+    explaining = [
+        e
+        for e in environments
+        if e.frames < 2 * config.minimum_effective_frames
+        or resembles(batch, e.moments, effective_frames, config)
+    ]
     if any(e.index == current for e in explaining):
         return current
     return most_likely(batch, explaining) if explaining else None
+
+
+def resembles(
+    batch: Moments, reference: Moments, effective_frames: float, config: VASEConfig
+) -> bool:
+    """Whether a batch could have come from where the reference comes from.
+
+    The fewer independent frames a batch is worth, the rarer an accident must be to count: below
+    `minimum_effective_frames` the threshold grows in proportion.
+    """
+    shortage = max(1.0, config.minimum_effective_frames / effective_frames)
+    threshold = config.shift_threshold * shortage
+    return two_sample_f(batch, reference, effective_frames) <= threshold
 
 
 def f_statistics(
@@ -108,7 +126,7 @@ class Evidence:
             return False
         if verdict is not None:
             return True
-        return two_sample_f(batch, self.moments, effective_frames) <= config.shift_threshold
+        return resembles(batch, self.moments, effective_frames, config)
 
     def with_batch(self, batch: Moments, config: VASEConfig) -> Evidence:
         merged = self.moments.merged(batch, config.moments_memory)

@@ -25,6 +25,7 @@ from .inference import (
     f_statistics,
     moments_rule,
     most_likely,
+    resembles,
     weigh,
 )
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
@@ -34,6 +35,9 @@ from .objective import training_losses
 
 # Weight of one batch in the running atypicality that hysteresis looks at: one batch is noisy.
 ATYPICALITY_WEIGHT = 0.05
+# Training steps on entry during which hysteresis leaves the mask alone: latents that have just been
+# taken into use are atypical for a while.
+MASK_SETTLING = 50
 # From `_stay_out` up to whoever called `update`, through torch's decorator.
 _FRAMES_TO_CALLER = 6
 
@@ -169,16 +173,12 @@ class VASE:
 
     def _infer_and_enter(self, x: Tensor) -> tuple[bool, bool]:
         """Algorithm 1 with persistence. Returns (opened a new environment, hold the batch back)."""
-        features = self.features(x)
-        batch = Moments.of(features)
+        batch, effective = self._moments(x)
         if not self.environments:
-            self._open(batch, x)
+            self._open(batch, x, frames=len(x))
             return True, False
         if not self.config.clustering:
             return False, False
-        effective = effective_sample_size(features)
-        if effective < self.config.minimum_effective_frames:
-            return False, self.evidence is not None
         verdict = self._verdict(x, batch, effective)
         self.evidence = weigh(
             self.evidence, verdict, batch, effective, self.environment, self.config
@@ -186,10 +186,18 @@ class VASE:
         if self.evidence is None:
             known = self.environments[self.environment]
             known.moments = known.moments.merged(batch, self.config.moments_memory)
+            known.frames += len(x)
             return False, False
         if self.evidence.batches < self.config.persistence:
             return False, True
         return self._leave(self.evidence, x)
+
+    def _moments(self, x: Tensor) -> tuple[Moments, float]:
+        """Moments of a batch, and the number of independent frames that they rest on."""
+        features = self.features(x)
+        batch, effective = Moments.of(features), effective_sample_size(features)
+        batch.count = effective
+        return batch, effective
 
     def _verdict(self, x: Tensor, batch: Moments, effective: float) -> int | None:
         if self.config.inference == "moments":
@@ -218,7 +226,7 @@ class VASE:
         self.evidence = None
         if evidence.environment is None:
             self._depart()
-            self._open(evidence.moments, x)
+            self._open(evidence.moments, x, frames=evidence.batches * len(x))
             return True, False
         self._enter(evidence.environment, x)
         return False, False
@@ -249,7 +257,7 @@ class VASE:
                 stacklevel=_FRAMES_TO_CALLER,
             )
 
-    def _open(self, moments: Moments, x: Tensor) -> None:
+    def _open(self, moments: Moments, x: Tensor, frames: int) -> None:
         """Allocate environment m + 1 and infer its latent mask from the batch."""
         first = not self.environments
         ones = torch.ones(self.config.latents, dtype=torch.bool, device=self.device)
@@ -258,7 +266,7 @@ class VASE:
         mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
         self.environment = len(self.environments)
         self.environments.append(
-            Environment(self.environment, mask, torch.zeros_like(ones), moments)
+            Environment(self.environment, mask, torch.zeros_like(ones), moments, frames=frames)
         )
         self.running_atypicality = alpha
 
@@ -296,8 +304,8 @@ class VASE:
         self.running_atypicality.lerp_(alpha, weight)
         if self.config.masking and present.index > 0:
             if self.config.mask_updates == "every":
-                present.latent_mask = hysteresis_mask(present.latent_mask, alpha, self.config)
-            elif self.config.mask_updates == "hysteresis" and present.updates > 50:
+                present.latent_mask = entry_mask(alpha, self.config)
+            elif self.config.mask_updates == "hysteresis" and present.updates > MASK_SETTLING:
                 present.latent_mask = hysteresis_mask(
                     present.latent_mask, self.running_atypicality, self.config
                 )
@@ -334,11 +342,10 @@ class VASE:
         """
         self._require_environment("infer")
         x = to_tensor(frames, self.config, self.device)
-        features = self.features(x)
-        batch, effective = Moments.of(features), effective_sample_size(features)
+        batch, effective = self._moments(x)
         statistics = f_statistics(batch, effective, self.environments)
         explaining = [
-            e for e in self.environments if statistics[e.index] <= self.config.shift_threshold
+            e for e in self.environments if resembles(batch, e.moments, effective, self.config)
         ]
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.

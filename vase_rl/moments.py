@@ -48,7 +48,8 @@ class FixedFeatures:
 class Moments:
     """Running mean (D,) and covariance (D, D) of an environment's features.
 
-    `count` is the number of frames they rest on, at most the memory that `merged` is given.
+    `count` is the number of independent frames they rest on, at most the memory that `merged` is
+    given.
     """
 
     count: float
@@ -80,7 +81,7 @@ def two_sample_f(batch: Moments, reference: Moments, effective_frames: float) ->
     """Hotelling's two-sample T² of a batch against an environment, as an F statistic.
 
     About 1 when the batch belongs to the environment, whatever the number of frames so far;
-    above `VASEConfig.shift_threshold` it does not. Few frames cannot tell a covariance in all
+    well above 1 it does not. Few frames cannot tell a covariance in all
     dimensions: the first (n + m − 2)/3 features are compared then, random projections as good as
     any others.
 
@@ -114,7 +115,7 @@ def effective_sample_size(features_BD: Tensor) -> float:
     residual = _without_one_step(x - x.mean(0))
     variance = residual.square().sum()
     if variance <= 1e-12:
-        return float(n)
+        return 1.0
     rho = float((residual[1:] * residual[:-1]).sum() / variance)
     if rho < 2.0 / n**0.5:
         return float(n)

@@ -147,11 +147,13 @@ class FrameStream:
         report = self.vase.update(block)
         self.report = report
         self.environment = report.environment
-        if report.candidate:
-            self._held.append(block)
-            return Change(report.shift, report.new_environment)
+        change = Change(report.shift, report.new_environment)
         if report.shift or report.new_environment:
             self._window.clear()
+        if report.candidate:
+            self._quarantine(block)
+            return change
+        if report.shift or report.new_environment:
             # The first block in quarantine may straddle the switch; the later ones are pure.
             for held in self._held[1:]:
                 self._window.extend(held)
@@ -159,7 +161,17 @@ class FrameStream:
         self._window.extend(block)
         self.reconstruction_loss = report.losses.get("reconstruction", self.reconstruction_loss)
         self._steps_due -= 1.0
-        return Change(report.shift, report.new_environment)
+        return change
+
+    def _quarantine(self, block: np.ndarray) -> None:
+        """Keep a block that speaks for another world until that world is confirmed."""
+        evidence = self.vase.evidence
+        batches = 0 if evidence is None else evidence.batches
+        if batches <= 1:
+            self._held.clear()
+        # Beyond that many, all environments are taken and this world will never be learnt.
+        if batches < self.vase.config.persistence:
+            self._held.append(block)
 
     def _practise(self) -> None:
         while self._steps_due >= 1.0:
