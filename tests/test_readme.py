@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from vase_rl.experiments.cli import main
+from vase_rl.experiments import demo, stream, training
+from vase_rl.experiments.cli import build_parser, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^vase-rl .*$", README, re.MULTILINE)
+WRITTEN = {
+    "demo": demo.WRITTEN,
+    "stream": stream.WRITTEN,
+    "train": training.WRITTEN,
+    "evaluate": (),
+    "inspect": (),
+}
+"""What a later command can read, by the command that writes it."""
 
 
 def run(code: str) -> dict[str, Any]:
@@ -47,3 +56,18 @@ def test_the_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
         helped = capsys.readouterr().out
         options = [word for word in shlex.split(command) if word.startswith("--")]
         assert all(option in helped for option in options), command
+
+
+def test_the_commands_read_what_earlier_ones_wrote() -> None:
+    there: set[str] = set()
+    read = 0
+    for command in COMMANDS:
+        name, *rest = shlex.split(command)[1:]
+        options = build_parser().parse_args([name, *rest])
+        for key in ("bundle", "checkpoint", "encoder"):
+            path = getattr(options, key, None)
+            if path is not None:
+                assert path in there, command
+                read += 1
+        there |= {f"{options.out}/{file}" for file in WRITTEN[name]}
+    assert read >= 2

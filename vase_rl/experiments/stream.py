@@ -19,7 +19,8 @@ from .scoring import Switch
 
 RECORD_EVERY = 2000
 """Frames between two writings of `metrics.json`."""
-STALE = ("report.html", "encoder.pt", "history.npz")
+WRITTEN = ("encoder.pt", "history.npz", "timeline.svg")
+"""What `stream` leaves beside `metrics.json`."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) 
     from .plots import save_timeline
 
     env = make_stream(settings)
-    run = RunDirectory(out, "stream", arguments, stale=(*STALE, "timeline.svg"))
+    run = RunDirectory(out, "stream", arguments, stale=("report.html", *WRITTEN))
     run.record(seed=settings.seed, sequence=settings.sequence, motion=settings.motion)
     history = History()
     try:
