@@ -161,8 +161,8 @@ def seeing(material: Material) -> str:
         paragraph(
             "Sprites that were never in the stream, and what is left of them after they have gone "
             "through the latents. The lower rows decode the same latents <em>as another "
-            "world</em>. Where two worlds share a latent, what it says carries over: a sprite in "
-            "the upper left stays in the upper left. What only one of them can say is lost."
+            "world</em>. Compare them with the frames: what latents say that both worlds share can "
+            "carry over, such as the sprite's place; what only one of them can say cannot."
         ),
         *cards,
     )
@@ -194,7 +194,7 @@ def latents(material: Material) -> str:
             f"Above, atypicality of {config.latents} latents over {history.frames} frames as a "
             "heat map; below, the reconstruction loss. The world changes at frames "
             f"{boundaries or 'none'}.",
-            "Solid lines: the world changes. Dashed lines: the learner's switches, close behind.",
+            "Solid lines: the world changes. Dashed lines: the learner's switches.",
         ),
         paragraph(
             "Below, one latent at a time runs from "
@@ -298,7 +298,7 @@ def agent(material: Material) -> str:
     if "reach_success" not in metrics:
         return ""
     return section(
-        "An agent takes its skill along",
+        "Does an agent take its skill along?",
         paragraph(agent_words(metrics)),
         f'<div class="two">{_film(material)}{_learning(material)}</div>',
     )
