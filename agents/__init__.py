@@ -5,7 +5,7 @@ from .bundle import Bundle
 from .card import AgentCard, BundleError
 from .config import PPOConfig
 from .evaluate import Evaluation, evaluate_agent
-from .ppo import TrainResult, train_ppo
+from .ppo import TrainResult, check_action_space, train_ppo
 from .progress import CurvePoint, CurveRecorder, Reporter
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "PPOConfig",
     "Reporter",
     "TrainResult",
+    "check_action_space",
     "evaluate_agent",
     "train_ppo",
     "used_in",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
@@ -78,13 +80,15 @@ def train_ppo(
         callback: callbacks of Stable-Baselines3.
 
     Raises:
-        ValueError: `frames` is not positive, or the environment has no images.
+        ValueError: `frames` is not positive, the environment has no images, or PPO cannot choose
+            its actions.
         FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
         gymnasium.error.Error: no environment of that name.
     """
     if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
         raise ValueError(f"frames must be a positive integer, got {frames!r}")
     with closing(gym.make(env_id, **(env_kwargs or {}))) as pixels:
+        check_action_space(pixels.action_space)
         env = VASEObservationWrapper(
             pixels,
             config,
@@ -113,6 +117,27 @@ def train_ppo(
             return_mean=float(safe_mean([e["r"] for e in episodes])) if episodes else None,
             frames_per_second=model.num_timesteps / seconds,
             interrupted=interrupted,
+        )
+
+
+def check_action_space(space: spaces.Space[Any]) -> None:
+    """Whether PPO of Stable-Baselines3 can choose such actions.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if isinstance(space, spaces.Box):
+        fits = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
+    elif isinstance(space, spaces.Discrete):
+        fits = int(space.start) == 0
+    elif isinstance(space, spaces.MultiDiscrete):
+        fits = space.nvec.ndim == 1 and not space.start.any()
+    else:
+        fits = isinstance(space, spaces.MultiBinary) and len(space.shape) == 1
+    if not fits:
+        raise ValueError(
+            "the action space must be a Box with finite bounds, a Discrete or one-dimensional "
+            f"MultiDiscrete that starts at 0, or a one-dimensional MultiBinary, got {space}"
         )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+from contextlib import redirect_stderr
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
 from vase_rl import VASE, VASEConfig
@@ -19,6 +23,24 @@ from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
 COMMANDS = ("demo", "stream", "train", "evaluate", "inspect")
 REACH = "vase_rl/SpriteReach-v0"
+
+
+class OddActions(gym.Env[Any, Any]):
+    """Images, and actions that PPO cannot choose."""
+
+    KINDS: ClassVar[dict[str, spaces.Space[Any]]] = {
+        "unbounded": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        "tuple": spaces.Tuple([spaces.Discrete(2), spaces.Discrete(3)]),
+        "from_one": spaces.Discrete(3, start=1),
+        "grid": spaces.MultiDiscrete([[2, 2], [2, 2]]),
+    }
+
+    def __init__(self, kind: str) -> None:
+        self.observation_space = spaces.Box(0, 255, (32, 32, 1), np.uint8)
+        self.action_space = self.KINDS[kind]
+
+
+gym.register("OddActions-v0", OddActions)
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -31,7 +53,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo far too short to learn anything, but with all of its parts."""
     out = tmp_path_factory.mktemp("demo")
     arguments = ["--frames", "400", "--agent-frames", "512", "--episodes", "2", "--device", "cpu"]
-    assert cli.main(["demo", "--out", str(out), *arguments]) == 0
+    with (out / "stderr.txt").open("w") as progress_lines, redirect_stderr(progress_lines):
+        assert cli.main(["demo", "--out", str(out), *arguments]) == 0
     return out
 
 
@@ -75,7 +98,8 @@ BAD_INPUT = [
     (["stream", "--sequence", "mnist"], "VASE_RL_DATA"),
     (["stream", "--sequence", "mnist", "--data-dir", "no-such-folder"], "no-such-folder"),
     (["stream", "--sequence", "glyphs", "--device", "abacus"], 'device must be "auto" or'),
-    (["demo", "--seed", "-1"], "must be a whole number of at least 0, got '-1'"),
+    (["demo", "--seed", "-1"], "must be a whole number from 0 to 4294967294, got '-1'"),
+    (["train", "--env", REACH, "--seed", "4294967295"], "0 to 4294967294, got '4294967295'"),
     (["demo", "--frames", "1"], "must be a whole number of at least 400, got '1'"),
     (["train"], "the following arguments are required: --env"),
     (["train", "--env", "NoSuchEnv-v0"], "--env NoSuchEnv-v0: "),
@@ -85,6 +109,15 @@ BAD_INPUT = [
     (["train", "--env", REACH, "--env-arg", "family=socks"], "family must be one of"),
     (["train", "--env", REACH, "--env-arg", "socks=1"], "unexpected keyword argument 'socks'"),
     (["train", "--env", REACH, "--encoder", "gone.pt"], "--encoder must be a file, got 'gone.pt'"),
+    (["train", "--env", REACH, "--encoder", "e.pt", "--config", "compact"], "beside --encoder"),
+    (["train", "--env", REACH, "--online"], "--online must stand beside --encoder"),
+    (
+        ["train", "--env", "OddActions-v0", "--env-arg", "kind=unbounded"],
+        "a Box with finite bounds",
+    ),
+    (["train", "--env", "OddActions-v0", "--env-arg", "kind=tuple"], "got Tuple(Discrete(2)"),
+    (["train", "--env", "OddActions-v0", "--env-arg", "kind=from_one"], "starts at 0"),
+    (["train", "--env", "OddActions-v0", "--env-arg", "kind=grid"], "one-dimensional"),
     (["evaluate", "gone.zip", "--env", REACH], "cannot use gone.zip as a bundle: there is no such"),
     (["inspect", "gone.pt"], "gone.pt"),
 ]
@@ -114,15 +147,32 @@ def test_out_must_not_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "--out must be a directory that can be written" in capsys.readouterr().err
 
 
+NO_DIRECTORY = b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, 1, 1, 46, 0, 0)
+"""A zip's last record, which speaks of a directory that is not there."""
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"x" * 46 + NO_DIRECTORY, NO_DIRECTORY])
 def test_a_damaged_checkpoint_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "encoder.pt").write_bytes(b"nonsense")
+    (tmp_path / "encoder.pt").write_bytes(content)
     assert cli.main(["inspect", str(tmp_path / "encoder.pt"), "--out", str(tmp_path / "o")]) == 2
     error = capsys.readouterr().err
     assert "encoder.pt" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_training_that_diverges_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def diverge(*_: Any) -> None:
+        raise FloatingPointError("training diverged: loss 'kl' is not finite")
+
+    monkeypatch.setattr(VASE, "update", diverge)
+    arguments = ["stream", "--sequence", "glyphs:300", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == "vase-rl: training diverged: loss 'kl' is not finite\n"
 
 
 def test_stream_leaves_what_is_promised(stream: Path) -> None:
@@ -182,7 +232,7 @@ def test_an_interrupted_demo_reports_what_was_finished(
     assert cli.main(["demo", "--frames", "400", "--out", str(tmp_path)]) == 130
     page = (tmp_path / "report.html").read_text()
     assert "This run was interrupted" in page
-    assert "An agent takes its skill along" not in page
+    assert "Does an agent take its skill along?" not in page
     assert metrics(tmp_path)["finished"] is False
 
 
@@ -194,6 +244,9 @@ def test_demo_leaves_what_is_promised(demo: Path) -> None:
     assert found["position_r2"] == min(found["position_r2_by_world"].values())
     assert set(found["position_r2_by_world"]) == {"moving-garments", "moving-glyphs"}
     assert len(found["memory"]) == 4
+    lines = (demo / "stderr.txt").read_text()
+    assert "streaming: 1,600 of 1,600 frames (100%)" in lines
+    assert "training: 512 of 512 frames (100%)" in lines
     for key in ("reach_success", "reach_success_transfer", "reach_success_random"):
         assert 0 <= found[key] <= 1
     assert 0 < found["stream_seconds"] < found["seconds"]
@@ -239,6 +292,7 @@ def test_the_report_stands_alone_and_is_described(demo: Path) -> None:
     assert "script" not in page.tags
     assert "@import" not in text
     assert page.tags.count("section") == 6
+    assert "Does an agent take its skill along?" in text
     found = metrics(demo)
     assert f"{found['reach_success_transfer']:.1%}" in text
     assert f"{found['position_r2']:.3f}" in text
@@ -287,11 +341,14 @@ def test_roles_say_used_frozen_and_spare() -> None:
     assert (grid[0] != grid[0, :1]).any()
 
 
-def test_train_and_evaluate(stream: Path, tmp_path: Path) -> None:
+def test_train_and_evaluate(
+    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "train"
     encoder = str(stream / "encoder.pt")
     arguments = ["--env", REACH, "--encoder", encoder, "--frames", "512", "--out", str(out)]
     assert cli.main(["train", *arguments, "--env-arg", "target=[0.5, 0.5]"]) == 0
+    assert "training: 512 of 512 frames (100%)" in capsys.readouterr().err
     trained = metrics(out)
     assert trained["frames"] == 512
     assert trained["frames_per_second"] > 0

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 # Nothing heavy up here: `vase-rl --help` must not wait for what it does not use.
 from . import manual
+
+# Stable-Baselines3 seeds numpy's legacy generator, which takes 32 bits; the demo uses two seeds.
+LARGEST_SEED = 2**32 - 2
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"; what was finished is in {out}" if out else ""
         print(f"vase-rl: interrupted{place}", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError, zipfile.BadZipFile) as error:
         print(f"vase-rl: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
@@ -82,8 +86,9 @@ def _command(
         help="results go here (default: %(default)s)",
     )
     common.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="of everything random (default: 0)"
-    )
+        "--seed", type=_whole(0, LARGEST_SEED), default=0, metavar="N",
+        help="of everything random (default: 0)",
+    )  # fmt: skip
     common.add_argument(
         "--device", default="auto", help="cpu, cuda, ... or auto: CUDA where there is one (default)"
     )
@@ -146,7 +151,7 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--encoder", metavar="CHECKPOINT", help="start from this encoder, frozen")
     parser.add_argument("--online", action="store_true", help="let that encoder go on learning")
-    _add_config(parser)
+    _add_config(parser, note="not beside --encoder, which has its own")
     parser.add_argument(
         "--pixels-key", metavar="KEY", help="key of the image in a Dict observation"
     )
@@ -183,10 +188,10 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: argparse.ArgumentParser, note: str = "") -> None:
+    known = "compact (default), or a row of the paper's Table 2: ablation, five-datasets, ..."
     parser.add_argument(
-        "--config", default="compact", metavar="PRESET",
-        help="compact (default), or a row of the paper's Table 2: ablation, five-datasets, ...",
+        "--config", metavar="PRESET", help=f"{known}; {note}" if note else known
     )  # fmt: skip
 
 
@@ -215,7 +220,7 @@ def _stream(options: argparse.Namespace, arguments: list[str]) -> None:
         size=options.size,
         motion=options.motion,
         data_dir=options.data_dir,
-        config=options.config,
+        config=options.config or StreamSettings.config,
         frames_per_update=options.frames_per_update,
         seed=options.seed,
         device=options.device,
@@ -287,18 +292,17 @@ def _summarise(metrics: dict[str, Any], *keys: str) -> None:
     print(", ".join(shown))
 
 
-def _whole(least: int) -> Any:
-    """A type for argparse: an integer of at least `least`."""
+def _whole(least: int, most: int | None = None) -> Any:
+    """A type for argparse: an integer of at least `least`, and of at most `most`."""
+    rule = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number of at least {least}, got {text!r}"
-            )
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"must be a whole number {rule}, got {text!r}")
         return value
 
     return convert

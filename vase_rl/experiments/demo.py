@@ -21,7 +21,7 @@ from ..learner import VASE
 from .history import History
 from .pictures import gif, png, together
 from .probes import probe_position, world_frames
-from .progress import say
+from .progress import Progress, say
 from .report import write_report
 from .results import RunDirectory
 from .stream import StreamSettings, make_stream, watch
@@ -31,11 +31,12 @@ SEQUENCE = "moving-garments,glyphs,moving-glyphs,moving-garments"
 REACH = "vase_rl/SpriteReach-v0"
 TRAINED_IN, TRANSFERRED_TO = "garments", "glyphs"
 RECORDED_EPISODES = 8
-STALE = (
+WRITTEN = (
     "report.html", "encoder.pt", "history.npz", "agent.zip", "agent.gif", "agent.png",
     "pictures/timeline.svg", "pictures/atypicality.svg", "pictures/probe.svg",
     "pictures/learning.svg",
 )  # fmt: skip
+"""What the demo leaves beside `metrics.json`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ class DemoSettings:
     """Frames that the agent practises on."""
     episodes: int = 200
     """Episodes per evaluation."""
-    frames_per_update: int | None = None
     seed: int = 0
     device: str = "auto"
 
@@ -58,7 +58,6 @@ class DemoSettings:
         return StreamSettings(
             sequence=SEQUENCE,
             frames=self.frames,
-            frames_per_update=self.frames_per_update,
             seed=self.seed,
             device=self.device,
         )
@@ -74,7 +73,7 @@ def run_demo(settings: DemoSettings, out: str | Path, arguments: list[str]) -> R
         KeyboardInterrupt: after the report was written.
     """
     env = make_stream(settings.stream)
-    run = RunDirectory(out, "demo", arguments, stale=STALE)
+    run = RunDirectory(out, "demo", arguments, stale=WRITTEN)
     say(f"vase_rl demo, seed {settings.seed}: results go to {run.path}")
     run.record(
         seed=settings.seed,
@@ -142,14 +141,16 @@ def moving(sources: list[str]) -> list[str]:
 def agent_and_transfer(settings: DemoSettings, run: RunDirectory) -> None:
     """Step 3, on the encoder that the stream left, frozen."""
     say("3/3  teaching an agent on the frozen latents, then moving it to the other world")
-    trained = train_ppo(
-        REACH,
-        env_kwargs={"family": TRAINED_IN, "seed": settings.seed},
-        encoder=run.path / "encoder.pt",
-        frames=settings.agent_frames,
-        seed=settings.seed,
-        device=settings.device,
-    )
+    with Progress(settings.agent_frames, "training") as progress:
+        trained = train_ppo(
+            REACH,
+            env_kwargs={"family": TRAINED_IN, "seed": settings.seed},
+            encoder=run.path / "encoder.pt",
+            frames=settings.agent_frames,
+            seed=settings.seed,
+            device=settings.device,
+            progress=progress,
+        )
     trained.bundle.save(run.path / "agent.zip")
     run.record(
         agent_frames=trained.frames,

@@ -132,11 +132,21 @@ def load_encoder(path: str, device: str) -> VASE:
     Raises:
         ValueError, OSError: no such file, or it is damaged.
     """
-    if zipfile.is_zipfile(path) and "agent.json" in zipfile.ZipFile(path).namelist():
+    if _is_bundle(path):
         from ..agents import Bundle
 
         return Bundle.load(path).encoder(device=device)
     return VASE.load(path, device=device)
+
+
+def _is_bundle(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "agent.json" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False  # `VASE.load` says what is wrong with it
 
 
 def _masks_and_used(vase: VASE) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

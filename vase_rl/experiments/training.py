@@ -11,15 +11,18 @@ from typing import Any
 
 import gymnasium as gym
 
-from ..agents import Bundle, CurvePoint, Evaluation, evaluate_agent, train_ppo
+from ..agents import Bundle, CurvePoint, Evaluation, check_action_space, evaluate_agent, train_ppo
 from ..files import write_whole
 from ..wrappers import VASEObservationWrapper
 from .inspection import environment_table
 from .pictures import gif, together
-from .progress import say
+from .progress import Progress, say
 from .results import RunDirectory
 
-BUNDLE = "agent.zip"
+BUNDLE, ENCODER = "agent.zip", "encoder.pt"
+WRITTEN = (BUNDLE, ENCODER)
+"""What `train` leaves beside `metrics.json`."""
+NEW_ENCODER = "compact"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class TrainSettings:
     encoder: str | None = None
     """Checkpoint of a learner; None starts one that learns along."""
     online: bool = False
-    config: str = "compact"
+    config: str | None = None
+    """Preset of a new encoder; None is "compact". An encoder from a checkpoint has its own."""
     pixels_key: str | None = None
     append_environment: bool = False
     seed: int = 0
@@ -49,7 +53,7 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
         KeyboardInterrupt: after the agent was saved.
     """
     check_training(settings)
-    run = RunDirectory(out, "train", arguments, stale=(BUNDLE, "encoder.pt"))
+    run = RunDirectory(out, "train", arguments, stale=WRITTEN)
     what = "as it goes on learning" if settings.online else "frozen"
     source = (
         "a new encoder that learns along"
@@ -57,20 +61,22 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
         else (f"the encoder {settings.encoder}, {what}")
     )
     say(f"training PPO in {settings.env_id} for {settings.frames:,} frames on {source}")
-    trained = train_ppo(
-        settings.env_id,
-        env_kwargs=settings.env_kwargs,
-        encoder=settings.encoder,
-        config=settings.config,
-        online=settings.online,
-        frames=settings.frames,
-        seed=settings.seed,
-        device=settings.device,
-        pixels_key=settings.pixels_key,
-        append_environment=settings.append_environment,
-    )
+    with Progress(settings.frames, "training") as progress:
+        trained = train_ppo(
+            settings.env_id,
+            env_kwargs=settings.env_kwargs,
+            encoder=settings.encoder,
+            config=settings.config or NEW_ENCODER,
+            online=settings.online,
+            frames=settings.frames,
+            seed=settings.seed,
+            device=settings.device,
+            pixels_key=settings.pixels_key,
+            append_environment=settings.append_environment,
+            progress=progress,
+        )
     trained.bundle.save(run.path / BUNDLE)
-    write_whole(run.path / "encoder.pt", trained.bundle.encoder_bytes)
+    write_whole(run.path / ENCODER, trained.bundle.encoder_bytes)
     run.record(
         env=settings.env_id,
         env_kwargs=settings.env_kwargs,
@@ -152,12 +158,20 @@ def check_training(settings: TrainSettings) -> None:
     Raises:
         ValueError, OSError: a setting breaks its rule, or files are missing or damaged.
     """
+    if settings.encoder is not None and settings.config is not None:
+        raise ValueError(
+            "--config must not stand beside --encoder, which has its own configuration, got "
+            f"{settings.config!r}"
+        )
+    if settings.encoder is None and settings.online:
+        raise ValueError("--online must stand beside --encoder: a new encoder learns anyway")
     if settings.encoder is not None and not Path(settings.encoder).is_file():
         raise ValueError(f"--encoder must be a file, got {settings.encoder!r}")
     with closing(make_environment(settings.env_id, settings.env_kwargs)) as env:
+        check_action_space(env.action_space)
         VASEObservationWrapper(
             env,
-            settings.config,
+            settings.config or NEW_ENCODER,
             load_path=settings.encoder,
             pixels_key=settings.pixels_key,
             device=settings.device,
