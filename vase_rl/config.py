@@ -203,6 +203,13 @@ class VASEConfig:
     def preset(cls, name: str, *, entangled: bool = False, **overrides: Any) -> VASEConfig:
         """A named configuration: "compact", or a row of the paper's Table 2.
 
+        The rows carry the table's numbers, γ, C_max, δC, λ, κ and τ, with λ0 and λ1 in proportion
+        to λ, and for "dmlab" colour and a Gaussian likelihood. Everything else is this program's
+        default, in particular the rule that infers environments (`inference="moments"`), the
+        snapshot (`snapshot_sync="switch"`), the mask (inferred on entry) and the dreaming weights
+        (20 and 20). κ therefore acts only with `inference="algorithm1"`, and τ only with
+        `snapshot_sync="interval"` or "both".
+
         Args:
             name: "compact", "ablation", "five-datasets", "celeba-fashion", "dmlab" or
                 "imagination".
