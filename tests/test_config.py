@@ -79,6 +79,11 @@ def test_overrides_win_over_the_preset_and_the_baseline():
     assert (config.beta, config.latents, config.loss_tolerance) == (3.0, 10, 1.1)
 
 
+def test_capacity_may_start_above_zero():
+    config = VASEConfig(capacity_start=6.0, capacity_max=25.0, capacity_rate=1e-3)
+    assert [config.capacity(step) for step in (0, 100, 760, 10**6)] == [6.0, 8.5, 25.0, 25.0]
+
+
 def test_capacity_rises_linearly_and_stays():
     config = VASEConfig.preset("ablation")
     assert config.capacity(0) == 0.0

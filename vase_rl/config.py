@@ -63,6 +63,8 @@ class VASEConfig:
     """C_max, in nats."""
     capacity_rate: float = 6.3e-6
     """δC: C rises by δC·C_max per training step until it reaches C_max."""
+    capacity_start: float = 0.0
+    """C at the first training step, in nats; the paper starts at 0."""
 
     # --- the three additions: S, D, A of Table 1 ---
     clustering: bool = True
@@ -179,8 +181,9 @@ class VASEConfig:
         )
 
     def capacity(self, step: int) -> float:
-        """C at a training step (A.3), in nats: rises linearly from 0 and stays at C_max."""
-        return self.capacity_max * min(1.0, self.capacity_rate * step)
+        """C at a training step (A.3), in nats: rises linearly and stays at C_max."""
+        risen = self.capacity_start + self.capacity_max * self.capacity_rate * step
+        return min(self.capacity_max, risen)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by field name, as stored in a checkpoint."""
@@ -246,7 +249,8 @@ _POSITIVE_NUMBERS = (
     "used_noise_threshold", "loss_tolerance", "shift_threshold",
 )  # fmt: skip
 _NON_NEGATIVE_NUMBERS = (
-    "gamma", "beta", "capacity_max", "capacity_rate", "atypicality_lower", "burn_in",
+    "gamma", "beta", "capacity_max", "capacity_rate", "capacity_start", "atypicality_lower",
+    "burn_in",
     "minimum_effective_frames", "encoder_dreaming_weight", "decoder_dreaming_weight",
 )  # fmt: skip
 _FLAGS = ("clustering", "dreaming", "masking")
@@ -261,9 +265,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         learning_rate=1e-3,
         capacity_form="bounded",
         beta=1.0,
-        gamma=1.0,
+        gamma=10.0,
+        capacity_start=6.0,
         capacity_max=25.0,
-        capacity_rate=5e-4,
+        capacity_rate=5e-5,
         dream_batch_size=32,
         used_interval=200,
         burn_in=500,
