@@ -107,7 +107,8 @@ def test_saving_does_not_disturb(tmp_path):
 def test_the_random_state_fits_every_device(path):
     """It is the CPU generator's, so that a file from a GPU goes on where there is none."""
     state = torch.load(path, weights_only=True)
-    torch.Generator("cpu").set_state(state["generator"])
+    generator = torch.Generator("cpu").set_state(state["generator"])
+    assert generator.get_state().equal(VASE.load(path, device="cpu").generator.get_state())
 
 
 def test_no_frame_is_kept():

@@ -51,7 +51,7 @@ def test_registering_again_is_silent_and_light():
         "loaded = [n for n in sys.modules if n.startswith('vase_rl.envs.')]\n"
         "assert loaded == ['vase_rl.envs.registration'], loaded\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=True).returncode == 0
 
 
 def test_every_public_name_is_there():
