@@ -279,7 +279,9 @@ def _read_members(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())
             if names != sorted((CARD, ENCODER, POLICY)):
-                raise BundleError(f"it holds {names} and not {[CARD, ENCODER, POLICY]}")
+                more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+                expected = [CARD, ENCODER, POLICY]
+                raise BundleError(f"it holds {names[:4]}{more} and not just {expected}")
             return {name: archive.read(name) for name in names}
     except (
         zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError,
