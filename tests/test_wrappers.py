@@ -355,3 +355,22 @@ def test_a_world_too_many_is_not_learnt_from() -> None:
         info = env.step(0)[4]["vase"]
     assert info["environment"] == 0
     assert held_frames(env) == {60}
+
+
+def test_frames_of_an_agent_open_a_new_world_only_when_it_changes() -> None:
+    """Neighbouring frames resemble each other, and a sprite stays for an episode."""
+    env = VASEObservationWrapper(
+        gym.make("vase_rl/SpriteReach-v0"), seed=0, frames_per_update=10**6, device="cpu"
+    )
+    rng = np.random.default_rng(0)
+    env.reset(seed=0)
+    opened = []
+    for frame in range(5000):
+        _, _, terminated, truncated, info = env.step(rng.uniform(-1, 1, 2).astype(np.float32))
+        if info["vase"]["new_environment"]:
+            opened.append(frame)
+        if terminated or truncated:
+            env.reset(options={"family": "glyphs" if frame > 3000 else "garments"})
+    assert len(opened) == 2
+    assert opened[0] < 256
+    assert opened[1] > 3000

@@ -17,6 +17,9 @@ from ..learner import VASE, UpdateReport
 
 # A block of frames that resemble each other too much to be tested grows up to so many batches.
 LARGEST_BLOCK = 16
+# ... until it is worth so many times the least number of independent frames: at the least itself,
+# chance decides too often how much a block seems worth.
+COMFORT = 2
 # Frozen, the environment is inferred from so many recent frames, every so many frames.
 RECENT_FRAMES = 64
 INFERENCE_INTERVAL = 16
@@ -133,7 +136,7 @@ class FrameStream:
         if count >= LARGEST_BLOCK * batch:
             return True
         needed = self.vase.config.minimum_effective_frames
-        return self.vase.effective_frames(self._block()) >= needed
+        return self.vase.effective_frames(self._block()) >= COMFORT * needed
 
     def _block(self) -> np.ndarray:
         """Fresh frames (B, H, W, C), environment by environment, each in its own order."""
