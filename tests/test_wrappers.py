@@ -16,7 +16,14 @@ from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObserva
 from vase_rl.wrappers.pixels import resize
 
 TINY = VASEConfig.preset(
-    "compact", image_size=16, filters=(8,), hidden=32, latents=6, batch_size=16, minimum_active=2
+    "compact",
+    image_size=16,
+    filters=(8,),
+    hidden=32,
+    latents=6,
+    batch_size=16,
+    minimum_active=2,
+    minimum_effective_frames=8.0,  # so that sixteen frames make a block
 )
 
 
