@@ -24,8 +24,8 @@ TORCH ?= torch==2.13.*
 TORCH_SOURCE := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX) --retries 1)
 endif
 
-# Threads that spin while they wait slow a small network down fortyfold as soon as anything else
-# wants the cores; threads that sleep lose little where nothing does.
+# Threads that spin while they wait slow a small network down many times over as soon as
+# anything else wants the cores; threads that sleep lose little where nothing does.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help

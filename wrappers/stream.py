@@ -151,12 +151,12 @@ class FrameStream:
         self.report = report
         self.environment = report.environment
         change = Change(report.shift, report.new_environment)
-        if report.shift or report.new_environment:
+        if change != NO_CHANGE:
             self._window.clear()
         if report.candidate:
             self._quarantine(block)
             return change
-        if report.shift or report.new_environment:
+        if change != NO_CHANGE:
             # The first block in quarantine may straddle the switch; the later ones are pure.
             for held in self._held[1:]:
                 self._window.extend(held)
