@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy import stats
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from worlds import tiny
 
 from vase_rl.distributions import expected_pixels
@@ -75,7 +77,7 @@ def test_nothing_is_held_against_networks_that_did_not_change(networks):
     memory = dreamt(networks, [0, 1])
     mean, std = networks.encoder(memory.frames)
     output = networks.decoder(memory.latents, memory.environments)
-    assert float(encoder_proximity(memory, mean, std)) == 0.0
+    assert float(encoder_proximity(memory, mean, std, CONFIG)) == 0.0
     assert float(decoder_proximity(memory, output, CONFIG)) == 0.0
 
 
@@ -87,7 +89,7 @@ def test_each_proximity_sees_its_own_half_change(networks):
     mean, std = changed.encoder(memory.frames)
     output = changed.decoder(memory.latents, memory.environments)
     # One mean moved by 0.5 for every frame: W₂² is its square.
-    assert float(encoder_proximity(memory, mean, std)) == pytest.approx(0.25, rel=1e-4)
+    assert float(encoder_proximity(memory, mean, std, CONFIG)) == pytest.approx(0.25, rel=1e-4)
     assert float(decoder_proximity(memory, output, CONFIG)) == 0.0
 
 
@@ -99,9 +101,37 @@ def test_proximity_grows_with_the_distance(networks):
         mean, std = memory.mean + step, memory.std + step
         distances.append(
             (
-                float(encoder_proximity(memory, mean, std)),
+                float(encoder_proximity(memory, mean, std, CONFIG)),
                 float(decoder_proximity(memory, output, CONFIG)),
             )
         )
     assert distances == sorted(distances)
     assert distances[0] == (0.0, 0.0) < distances[1]
+
+
+def test_the_other_distances_against_torch_distributions(networks):
+    memory = dreamt(networks, [0, 1])
+    mean, std, output = memory.mean + 0.3, 1.2 * memory.std, memory.output + 0.5
+    kl = kl_divergence(
+        Independent(Normal(memory.mean, memory.std), 1), Independent(Normal(mean, std), 1)
+    ).mean()
+    reverse = kl_divergence(
+        Independent(Bernoulli(logits=output), 3), Independent(Bernoulli(logits=memory.output), 3)
+    ).mean()
+    config = replace(CONFIG, encoder_distance="kl", decoder_distance="kl_new_old")
+    torch.testing.assert_close(encoder_proximity(memory, mean, std, config), kl)
+    torch.testing.assert_close(decoder_proximity(memory, output, config), reverse)
+
+
+def test_a_mean_is_the_sum_shared_out(networks):
+    memory = dreamt(networks, [0, 1])
+    mean, std, output = memory.mean + 0.3, memory.std, memory.output + 0.5
+    shared = replace(CONFIG, encoder_reduction="mean", decoder_reduction="mean")
+    torch.testing.assert_close(
+        encoder_proximity(memory, mean, std, shared) * CONFIG.latents,
+        encoder_proximity(memory, mean, std, CONFIG),
+    )
+    torch.testing.assert_close(
+        decoder_proximity(memory, output, shared) * CONFIG.image_size**2 * CONFIG.channels,
+        decoder_proximity(memory, output, CONFIG),
+    )

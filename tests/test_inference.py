@@ -10,14 +10,17 @@ from torch.distributions import MultivariateNormal
 from worlds import tiny
 
 from vase_rl import VASEConfig
+from vase_rl.distributions import loss_floor
 from vase_rl.environments import LOSS_MEMORY, Environment, LossStatistics
 from vase_rl.inference import (
     Evidence,
     algorithm_1,
     f_statistics,
+    loss_fits,
     moments_rule,
     most_likely,
     resembles,
+    same_world,
     weigh,
 )
 from vase_rl.moments import Moments, two_sample_f
@@ -67,17 +70,42 @@ ALGORITHM_1 = [
 def test_algorithm_1(loss, mask, used, batch_mask, accepted):
     candidate = environment(2, latent_mask=bits(mask), used_latents=bits(used))
     candidate.loss.add(100.0)
-    verdict = algorithm_1(candidate, loss, bits(batch_mask), loss_tolerance=1.5)
+    verdict = algorithm_1(candidate, loss, bits(batch_mask), VASEConfig(loss_tolerance=1.5))
     assert verdict == (2 if accepted else None)
 
 
 @pytest.mark.parametrize(("loss", "accepted"), [(-900.0, True), (-852.0, True), (-848.0, False)])
 def test_algorithm_1_tolerates_losses_above_the_floor_of_a_gaussian(loss, accepted):
-    """κ·L̃ as printed would refuse every batch whose average loss L̃ = −900 is negative."""
+    """κ·L̃ as printed would refuse every batch whose average loss L̃ is negative."""
+    config = VASEConfig(likelihood="gaussian", loss_tolerance=1.5)
+    offset = loss_floor(config) + 1000.0
     candidate = environment(0)
-    candidate.loss.add(-900.0)
-    verdict = algorithm_1(candidate, loss, bits("1111"), loss_tolerance=1.5, loss_floor=-1000.0)
+    candidate.loss.add(-900.0 + offset)
+    verdict = algorithm_1(candidate, loss + offset, bits("1111"), config)
     assert verdict == (0 if accepted else None)
+
+
+@pytest.mark.parametrize(("loss", "accepted"), [(89, False), (91, True), (109, True), (111, False)])
+def test_the_two_sided_test_refuses_losses_that_are_too_good(loss, accepted):
+    candidate = environment(0)
+    candidate.loss = LossStatistics(count=500, mean=100.0, variance=25.0)
+    config = VASEConfig(loss_test="two_sided", loss_deviations=2.0)
+    assert loss_fits(candidate, float(loss), config) is accepted
+    assert loss_fits(candidate, 20.0, VASEConfig()), "the upper test finds any low loss good enough"
+
+
+def test_a_candidate_is_the_world_whose_frames_it_repeats():
+    def world(index, level, frames):
+        features = torch.randn(frames, 32) + level
+        return environment(index, moments=Moments.of(features))
+
+    known = [world(0, 0.0, 2000), world(1, 1.0, 2000)]
+    config = VASEConfig()
+    for level, expected in [(0.0, known[0]), (1.0, known[1]), (2.0, None), (0.5, None)]:
+        candidate = world(2, 9.0, 50)
+        candidate.trial = world(2, level, 500).moments
+        assert same_world(candidate, [*known, candidate], config) is expected
+    assert same_world(world(2, 0.0, 500), known, config) is None, "there was no frame since"
 
 
 # ---------------------------------------------------------------- the loss level of eq. 6

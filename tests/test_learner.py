@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -283,6 +284,18 @@ def test_without_clustering_everything_is_one_environment():
     assert vase.updates == 12
 
 
+def test_without_clustering_the_snapshot_follows_the_clock_and_every_latent_is_dreamt():
+    vase = learner(clustering=False, snapshot_interval=4, burn_in=2)
+    losses = [report.losses for report in watch(vase, bars, 6)]
+    assert [loss["decoder_dreaming"] > 0.0 for loss in losses] == [False] * 4 + [False, True]
+    atypical(vase, [1, 4])
+    watch(vase, bars, 40)
+    assert not vase.environments[0].latent_mask[[1, 4]].any(), "the mask follows the stream"
+    memory = vase._dream()
+    assert memory is not None
+    assert (memory.latents != 0).all()
+
+
 @pytest.mark.parametrize("dreaming", [True, False])
 def test_without_dreaming_nothing_is_held(dreaming):
     vase = learner(dreaming=dreaming)
@@ -320,6 +333,24 @@ def test_without_masking_masks_stay_ones_whatever_their_updates():
             atypical(vase, [0, 3])
         assert all(e.latent_mask.all() for e in vase.environments)
         assert len(vase.environments) == 2
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_adams_moments_outlive_a_switch_only_on_request(reset):
+    vase = learner(reset_optimizer=reset)
+    watch(vase, bars, 6)
+    atypical(vase, [1, 4])
+    rows = [1, 4, 1 + 6, 4 + 6]  # mean and log-variance of both
+    watch(vase, checkers, 1)
+    # Without dreams, which hold masked latents too, nothing but momentum can move these rows.
+    vase.config = replace(vase.config, dreaming=False)
+    before = vase.networks.encoder.posterior.weight[rows].detach().clone()
+    report = watch(vase, checkers, 1)[-1]
+    assert report.new_environment
+    assert not report.latent_mask[[1, 4]].any()
+    stayed = torch.equal(vase.networks.encoder.posterior.weight[rows], before)
+    assert stayed == reset
+    assert vase.updates == 7
 
 
 def test_some_latents_stay_active_when_all_are_atypical():
@@ -487,6 +518,57 @@ def test_both_occasions_can_be_combined():
     np.testing.assert_equal(snapshot(vase), before)
     watch(vase, checkers, 1)  # step 8
     np.testing.assert_equal(snapshot(vase), weights(vase))
+
+
+# ---------------------------------------------------------------- candidates
+
+
+def bars_on_the_left(rng: np.random.Generator, frames: int, channels: int = 1) -> np.ndarray:
+    """Bars on the left alone: an odd stretch of the world of bars."""
+    plenty = bars(rng, 40 * frames, channels)
+    place = plenty[:, 0, :, 0].argmax(1)
+    return plenty[place < 3][:frames]
+
+
+def test_an_odd_stretch_of_a_known_world_is_merged_back():
+    # So alert that a mild oddity opens an environment, which explains ordinary bars as well.
+    vase = learner(confirmation_frames=1000, moments_memory=100_000, shift_threshold=1.15)
+    watch(vase, bars, 30)
+    assert [r.new_environment for r in watch(vase, bars_on_the_left, 2)] == [False, True]
+    frames = vase.environments[0].frames + vase.environments[1].frames
+    assert not vase.environments[1].confirmed
+    reports = watch(vase, bars, 60, np.random.default_rng(8))
+    merged = [i for i, r in enumerate(reports) if r.merged]
+    assert len(merged) == 1
+    assert reports[merged[0]].shift
+    assert not reports[merged[0]].new_environment
+    assert [e.index for e in vase.environments] == [0]
+    assert vase.environment == 0
+    assert vase.snapshot_environments == 1
+    assert vase.environments[0].frames == frames + 60 * 32
+    (report,) = (r for r in watch(vase, checkers, 2) if r.new_environment)
+    assert report.environment == 1, "the index is free again"
+
+
+def test_a_new_world_is_confirmed_when_enough_of_it_was_seen():
+    vase = learner(confirmation_frames=200)
+    watch(vase, bars, 2)
+    assert vase.environments[0].confirmed, "there is nothing that the first one could repeat"
+    watch(vase, checkers, 5)
+    assert [e.confirmed for e in vase.environments] == [True, False]
+    assert not any(r.merged for r in watch(vase, checkers, 5))
+    assert [e.confirmed for e in vase.environments] == [True, True]
+
+
+def test_a_candidate_is_decided_when_it_is_left():
+    vase = learner(confirmation_frames=100_000)
+    for world in (bars, checkers, discs):
+        watch(vase, world, 5)
+    assert [e.confirmed for e in vase.environments] == [True, True, False]
+    watch(vase, bars_on_the_left, 1)
+    for world in (checkers, bars):
+        watch(vase, world, 4)
+    assert [e.confirmed for e in vase.environments] == [True, True, True]
 
 
 # ---------------------------------------------------------------- no room for another environment

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .learner import VASE
 
 FORMAT = "vase_rl checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 class CheckpointError(ValueError):
@@ -160,6 +160,8 @@ def _pack_environment(environment: Environment) -> dict[str, Any]:
         "loss": [loss.count, loss.mean, loss.variance],
         "frames": environment.frames,
         "updates": environment.updates,
+        "confirmed": environment.confirmed,
+        "trial": None if environment.trial is None else _pack_moments(environment.trial),
     }
 
 
@@ -173,6 +175,8 @@ def _unpack_environment(state: dict[str, Any]) -> Environment:
         loss=LossStatistics(*state["loss"]),
         frames=state["frames"],
         updates=state["updates"],
+        confirmed=state["confirmed"],
+        trial=None if state["trial"] is None else Moments(**state["trial"]),
     )
 
 

@@ -11,6 +11,10 @@ CapacityForm = Literal["squared", "absolute", "bounded"]
 InferenceRule = Literal["moments", "algorithm1"]
 MaskUpdates = Literal["entry", "hysteresis", "every"]
 SnapshotSync = Literal["switch", "interval", "both"]
+EncoderDistance = Literal["wasserstein", "kl"]
+DecoderDistance = Literal["kl_old_new", "kl_new_old"]
+Reduction = Literal["sum", "mean"]
+LossTest = Literal["upper", "two_sided"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class VASEConfig:
 
     # --- optimisation (A.1) ---
     learning_rate: float = 6e-4
+    reset_optimizer: bool = False
+    """Clear Adam's moments when the environment changes: what it gathered in one world pushes the
+    weights on in the next, also those of latents that are masked there."""
     batch_size: int = 64
     """Frames per training step; larger batches are tested whole and trained on in part."""
 
@@ -68,7 +75,9 @@ class VASEConfig:
 
     # --- the three additions: S, D, A of Table 1 ---
     clustering: bool = True
-    """S: infer environments. Off, everything is environment 0."""
+    """S: infer environments. Off, everything is environment 0: the snapshot is taken every
+    `snapshot_interval` steps, for there is no switch, dreams draw every latent, and the mask
+    follows the stream with hysteresis after `burn_in` steps."""
     dreaming: bool = True
     """D: the dreaming feedback loop. Off, the snapshot only feeds the classifier."""
     masking: bool = True
@@ -96,8 +105,14 @@ class VASEConfig:
     inference: InferenceRule = "moments"
     """"algorithm1": the paper's rule; "moments": a two-sample test of the batch against what each
     environment's frames looked like."""
+    loss_test: LossTest = "upper"
+    """Algorithm 1's test of the reconstruction loss: "upper" is κ's, as printed; "two_sided" also
+    refuses a loss that is far below what the environment's batches cost."""
     loss_tolerance: float = 1.5
-    """κ: Algorithm 1 accepts a reconstruction loss of up to κ times the environment's average."""
+    """κ: the upper test accepts a loss of up to κ times the environment's average."""
+    loss_deviations: float = 4.0
+    """The two-sided test accepts a loss within so many standard deviations of the environment's
+    batches."""
     shift_threshold: float = 3.0
     """F statistic (1 is expected of a batch that belongs) above which an environment does not
     explain a batch."""
@@ -107,15 +122,25 @@ class VASEConfig:
     """Effective sample size below which a batch is not tested, for its frames are too alike."""
     moments_memory: int = 20_000
     """Frames that the moments of an environment remember."""
+    confirmation_frames: int = 1000
+    """Independent frames after which a new environment is confirmed, or merged back into a known
+    one whose frames look like its own."""
     burn_in: int = 500
     """Training steps in an environment before Algorithm 1 may leave it."""
 
     # --- dreaming (eq. 7-9, A.3) ---
     encoder_dreaming_weight: float = 20.0
-    """α, weight of the squared 2-Wasserstein distance between encodings of a dream, in latents
-    summed."""
+    """α of eq. 9, weight of the distance between the encodings of a dream."""
     decoder_dreaming_weight: float = 20.0
-    """β of eq. 9, weight of KL(old‖new) between the decoders, in pixels summed."""
+    """β of eq. 9, weight of the distance between the decodings of a dream."""
+    encoder_distance: EncoderDistance = "wasserstein"
+    """D[q, q_old] of eq. 7: the squared 2-Wasserstein distance, or KL(old‖new)."""
+    encoder_reduction: Reduction = "sum"
+    """How the encoder distance is reduced over latents."""
+    decoder_distance: DecoderDistance = "kl_old_new"
+    """D[p, p_old] of eq. 7: KL(old‖new), or KL(new‖old)."""
+    decoder_reduction: Reduction = "sum"
+    """How the decoder distance is reduced over pixels."""
     dream_batch_size: int = 64
     """Hallucinated frames per training step."""
     snapshot_sync: SnapshotSync = "switch"
@@ -238,22 +263,27 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "inference": get_args(InferenceRule),
     "mask_updates": get_args(MaskUpdates),
     "snapshot_sync": get_args(SnapshotSync),
+    "encoder_distance": get_args(EncoderDistance),
+    "encoder_reduction": get_args(Reduction),
+    "decoder_distance": get_args(DecoderDistance),
+    "decoder_reduction": get_args(Reduction),
+    "loss_test": get_args(LossTest),
 }
 _POSITIVE_INTEGERS = (
     "image_size", "space_to_depth", "hidden", "latents", "max_environments", "batch_size",
-    "minimum_active", "used_interval", "persistence", "moments_memory", "dream_batch_size",
-    "snapshot_interval",
+    "minimum_active", "used_interval", "persistence", "moments_memory", "confirmation_frames",
+    "dream_batch_size", "snapshot_interval",
 )  # fmt: skip
 _POSITIVE_NUMBERS = (
     "gaussian_std", "learning_rate", "atypicality_threshold", "atypicality_upper",
-    "used_noise_threshold", "loss_tolerance", "shift_threshold",
+    "used_noise_threshold", "loss_tolerance", "loss_deviations", "shift_threshold",
 )  # fmt: skip
 _NON_NEGATIVE_NUMBERS = (
     "gamma", "beta", "capacity_max", "capacity_rate", "capacity_start", "atypicality_lower",
     "burn_in",
     "minimum_effective_frames", "encoder_dreaming_weight", "decoder_dreaming_weight",
 )  # fmt: skip
-_FLAGS = ("clustering", "dreaming", "masking")
+_FLAGS = ("clustering", "dreaming", "masking", "reset_optimizer")
 
 PRESETS: dict[str, dict[str, Any]] = {
     "compact": dict(

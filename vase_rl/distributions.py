@@ -24,6 +24,13 @@ def squared_wasserstein(mean: Tensor, std: Tensor, other_mean: Tensor, other_std
     return (mean - other_mean).square().sum(1) + (std - other_std).square().sum(1)
 
 
+def gaussian_divergence(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor) -> Tensor:
+    """KL(N(mean, std²) ‖ N(other_mean, other_std²)) of diagonal Gaussians, (B, N) → (B,), nats."""
+    ratio = std / other_std
+    gap = (mean - other_mean) / other_std
+    return (0.5 * (ratio.square() + gap.square() - 1.0) - ratio.log()).sum(1)
+
+
 def negative_log_likelihood(output: Tensor, x: Tensor, config: VASEConfig) -> Tensor:
     """−log p(x|z,s) in nats, summed over pixels: (B, C, H, W) → (B,).
 
@@ -48,19 +55,19 @@ def loss_floor(config: VASEConfig) -> float:
     return config.channels * config.image_size**2 * constant
 
 
-def decoder_divergence(old_output: Tensor, output: Tensor, config: VASEConfig) -> Tensor:
-    """KL(p_old(x) ‖ p(x)) summed over pixels, (B, C, H, W) → (B,): the decoder proximity of eq. 7.
+def decoder_divergence(output: Tensor, other_output: Tensor, config: VASEConfig) -> Tensor:
+    """KL(p(x) ‖ p_other(x)) summed over pixels, (B, C, H, W) → (B,), in nats.
 
-    For Bernoullis it is the cross-entropy with soft targets less the old entropy.
+    For Bernoullis KL(old ‖ new) is the cross-entropy with soft targets less the old entropy.
     """
     if config.likelihood == "bernoulli":
-        old = torch.sigmoid(old_output)
+        p = torch.sigmoid(output)
         pointwise = (
-            old * (F.logsigmoid(old_output) - F.logsigmoid(output))
-            + (1 - old) * (F.logsigmoid(-old_output) - F.logsigmoid(-output))
+            p * (F.logsigmoid(output) - F.logsigmoid(other_output))
+            + (1 - p) * (F.logsigmoid(-output) - F.logsigmoid(-other_output))
         )  # fmt: skip
         return pointwise.flatten(1).sum(1)
-    return 0.5 * ((old_output - output) / config.gaussian_std).square().flatten(1).sum(1)
+    return 0.5 * ((output - other_output) / config.gaussian_std).square().flatten(1).sum(1)
 
 
 def expected_pixels(output: Tensor, config: VASEConfig) -> Tensor:

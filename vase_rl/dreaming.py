@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from .config import VASEConfig
-from .distributions import decoder_divergence, expected_pixels, squared_wasserstein
+from .distributions import (
+    decoder_divergence,
+    expected_pixels,
+    gaussian_divergence,
+    squared_wasserstein,
+)
 from .networks import VASENetworks
 
 
@@ -54,11 +59,19 @@ def dream(
     return Dream(environments, z, frames, output, mean, std)
 
 
-def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor) -> Tensor:
-    """First term of eq. 7: W₂²(q(z|x'), q_old(z|x')), averaged over the dream, in latent units²."""
-    return squared_wasserstein(mean, std, memory.mean, memory.std).mean()
+def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConfig) -> Tensor:
+    """First term of eq. 7: D[q(z|x'), q_old(z|x')], averaged over the dream."""
+    if config.encoder_distance == "wasserstein":
+        distance = squared_wasserstein(mean, std, memory.mean, memory.std)
+    else:
+        distance = gaussian_divergence(memory.mean, memory.std, mean, std)
+    shared = 1 if config.encoder_reduction == "sum" else mean.shape[1]
+    return distance.mean() / shared
 
 
 def decoder_proximity(memory: Dream, output: Tensor, config: VASEConfig) -> Tensor:
-    """Second term of eq. 7: KL(p_old(x|z,s') ‖ p(x|z,s')), averaged over the dream, in nats."""
-    return decoder_divergence(memory.output, output, config).mean()
+    """Second term of eq. 7: D[p(x|z,s'), p_old(x|z,s')], averaged over the dream."""
+    old_new = config.decoder_distance == "kl_old_new"
+    pair = (memory.output, output) if old_new else (output, memory.output)
+    shared = 1 if config.decoder_reduction == "sum" else output[0].numel()
+    return decoder_divergence(*pair, config).mean() / shared

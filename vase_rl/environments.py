@@ -44,6 +44,11 @@ class Environment:
     """Frames that the moments were taken from."""
     updates: int = 0
     """Training steps spent in the environment."""
+    confirmed: bool = False
+    """Whether it is known to be none of the environments before it."""
+    trial: Moments | None = None
+    """Moments of the frames since it was opened, until it is confirmed. The frames that opened it
+    were chosen for being odd, and say nothing about whether it repeats a known world."""
 
     @property
     def loss_mean(self) -> float:

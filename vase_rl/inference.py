@@ -6,22 +6,20 @@ change of environment takes several batches in a row that agree (`Evidence`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .config import VASEConfig
+from .distributions import loss_floor
 from .environments import Environment
 from .moments import Moments, two_sample_f
 
 
 def algorithm_1(
-    candidate: Environment,
-    loss: float,
-    batch_mask: Tensor,
-    loss_tolerance: float,
-    loss_floor: float = 0.0,
+    candidate: Environment, loss: float, batch_mask: Tensor, config: VASEConfig
 ) -> int | None:
     """Algorithm 1 and eq. 6, for the most likely environment ŝ = argmax q(s|x).
 
@@ -32,19 +30,30 @@ def algorithm_1(
         candidate: ŝ with its average loss L̃, mask aˢ and used latents uˢ.
         loss: −log p(x|z, ŝ), averaged over the batch, in nats.
         batch_mask: a(x), bool (N,).
-        loss_tolerance: κ.
-        loss_floor: loss of a perfect reconstruction, in nats; κ multiplies what lies above it,
-            for the negative losses of a Gaussian likelihood would shrink when multiplied.
 
     Returns:
         ŝ, or None for a new environment.
     """
-    if loss - loss_floor > loss_tolerance * (candidate.loss_mean - loss_floor):
+    if not loss_fits(candidate, loss, config):
         return None
     used = candidate.used_latents
     if not torch.equal(candidate.latent_mask & used, batch_mask & used):
         return None
     return candidate.index
+
+
+def loss_fits(candidate: Environment, loss: float, config: VASEConfig) -> bool:
+    """Whether a batch's reconstruction loss, in nats, is one of the environment's.
+
+    The upper test (eq. 6) compares with κ times the average. κ multiplies what lies above the loss
+    of a perfect reconstruction, for the negative losses of a Gaussian likelihood would shrink when
+    multiplied. The two-sided test compares with mean and deviation of the environment's batches.
+    """
+    if config.loss_test == "two_sided":
+        allowed = config.loss_deviations * math.sqrt(candidate.loss.variance)
+        return abs(loss - candidate.loss_mean) <= allowed
+    floor = loss_floor(config)
+    return loss - floor <= config.loss_tolerance * (candidate.loss_mean - floor)
 
 
 def moments_rule(
@@ -82,6 +91,21 @@ def resembles(
     shortage = max(1.0, config.minimum_effective_frames / effective_frames)
     threshold = config.shift_threshold * shortage
     return two_sample_f(batch, reference, effective_frames) <= threshold
+
+
+def same_world(
+    candidate: Environment, environments: list[Environment], config: VASEConfig
+) -> Environment | None:
+    """The known environment that explains all frames since the candidate was opened, or None."""
+    batch = candidate.trial
+    if batch is None:
+        return None
+    known = [
+        e
+        for e in environments
+        if e is not candidate and resembles(batch, e.moments, batch.count, config)
+    ]
+    return environments[most_likely(batch, known)] if known else None
 
 
 def f_statistics(

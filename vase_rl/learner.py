@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .checkpoint import load_state, save_state
 from .config import VASEConfig
-from .distributions import expected_pixels, loss_floor, negative_log_likelihood
-from .dreaming import dream
+from .distributions import expected_pixels, negative_log_likelihood
+from .dreaming import Dream, dream
 from .environments import Environment
 from .frames import to_frames, to_tensor
 from .inference import (
@@ -26,6 +26,7 @@ from .inference import (
     moments_rule,
     most_likely,
     resembles,
+    same_world,
     weigh,
 )
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
@@ -52,6 +53,9 @@ class UpdateReport:
     """Whether this update opened it."""
     shift: bool
     """Whether the environment differs from the one before this update."""
+    merged: bool
+    """Whether the environment before this update turned out to be a known one under a new name; it
+    is gone, and its index free."""
     candidate: bool
     """Whether the batch speaks for another environment and was held back from training."""
     trained: bool
@@ -148,12 +152,13 @@ class VASE:
             FloatingPointError: a loss is not finite; the weights stay as they were.
         """
         x = to_tensor(frames, self.config, self.device)
-        before = self.environment
+        before, known = self.environment, len(self.environments)
         new, held = self._infer_and_enter(x)
+        merged = len(self.environments) - known - new < 0
         if held:
-            return self._report(before, new, held, {}, self._sample(x))
+            return self._report(before, new, merged, held, {}, self._sample(x))
         losses, samples = self._train(self._thinned(x))
-        return self._report(before, new, held, losses, samples)
+        return self._report(before, new, merged, held, losses, samples)
 
     @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
@@ -184,9 +189,11 @@ class VASE:
             self.evidence, verdict, batch, effective, self.environment, self.config
         )
         if self.evidence is None:
-            known = self.environments[self.environment]
-            known.moments = known.moments.merged(batch, self.config.moments_memory)
-            known.frames += len(x)
+            present = self.environments[self.environment]
+            present.moments = present.moments.merged(batch, self.config.moments_memory)
+            present.frames += len(x)
+            if not present.confirmed:
+                self._try(present, batch, x)
             return False, False
         if self.evidence.batches < self.config.persistence:
             return False, True
@@ -215,8 +222,7 @@ class VASE:
         if self.config.masking:
             batch_mask = hysteresis_mask(batch_mask, alpha, self.config)
         loss = self._reconstruction_loss(x, z, likely)
-        tolerance, floor = self.config.loss_tolerance, loss_floor(self.config)
-        return likely, algorithm_1(likely, loss, batch_mask, tolerance, floor)
+        return likely, algorithm_1(likely, loss, batch_mask, self.config)
 
     def _leave(self, evidence: Evidence, x: Tensor) -> tuple[bool, bool]:
         """Go where the evidence points. Returns as `_infer_and_enter`."""
@@ -224,21 +230,50 @@ class VASE:
             self._stay_out(evidence, x)
             return False, True
         self.evidence = None
+        if self.config.reset_optimizer:
+            self.optimizer.state.clear()
         if evidence.environment is None:
-            self._depart()
+            self._depart(x)
             self._open(evidence.moments, x, frames=evidence.batches * len(x))
             return True, False
         self._enter(evidence.environment, x)
         return False, False
 
-    def _depart(self) -> None:
+    def _try(self, candidate: Environment, batch: Moments, x: Tensor) -> None:
+        trial = candidate.trial
+        candidate.trial = batch if trial is None else trial.merged(batch, math.inf)
+        if candidate.trial.count >= self.config.confirmation_frames:
+            self._confirm(candidate, x)
+
+    def _confirm(self, present: Environment, x: Tensor) -> None:
+        """Decide whether a new environment is one, now that much of it has been seen.
+
+        The few batches that opened it may have been an odd stretch of a known world. Its frames
+        are then counted as that world's, and its index is free again.
+        """
+        if present.confirmed:
+            return
+        known = same_world(present, self.environments, self.config)
+        if known is None:
+            present.confirmed, present.trial = True, None
+            return
+        known.moments = known.moments.merged(present.moments, self.config.moments_memory)
+        known.frames += present.frames
+        # An unconfirmed environment is the last one: no other opens before it is decided.
+        self.environments.pop()
+        self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
+        self.environment = known.index
+        self.running_atypicality = atypicality(self._sample(x))
+
+    def _depart(self, x: Tensor) -> None:
         """Take stock of the present environment before another one is trained on."""
+        self._confirm(self.environments[self.environment], x)
         self._estimate_used(self.environments[self.environment])
         if self.config.snapshot_sync in ("switch", "both"):
             self._sync_snapshot()
 
     def _enter(self, known: int, x: Tensor) -> None:
-        self._depart()
+        self._depart(x)
         self.environment = known
         self.running_atypicality = atypicality(self._sample(x))
 
@@ -265,19 +300,16 @@ class VASE:
         # The first environment meets an untrained encoder: there is nothing to protect yet.
         mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
         self.environment = len(self.environments)
+        unused = torch.zeros_like(ones)
         self.environments.append(
-            Environment(self.environment, mask, torch.zeros_like(ones), moments, frames=frames)
+            Environment(self.environment, mask, unused, moments, frames=frames, confirmed=first)
         )
         self.running_atypicality = alpha
 
     def _train(self, x: Tensor) -> tuple[dict[str, float], Tensor]:
         """One step of eq. 9 in the present environment: losses by name, and latent samples."""
         present = self.environments[self.environment]
-        past = [i for i in range(self.snapshot_environments) if i != self.environment]
-        memory = None
-        if self.snapshot is not None and past:
-            masks = torch.stack([e.latent_mask for e in self.environments])
-            memory = dream(self.snapshot, past, masks, self.generator, self.config)
+        memory = self._dream()
         noise = self._normal(len(x))
         step = training_losses(
             self.networks,
@@ -299,21 +331,40 @@ class VASE:
         self._after_step(present, atypicality(step.samples))
         return losses, step.samples
 
+    def _dream(self) -> Dream | None:
+        """Frames of other environments than the present one, once the snapshot knows any."""
+        if self.snapshot is None:
+            return None
+        masks = torch.stack([e.latent_mask for e in self.environments])
+        past = [i for i in range(self.snapshot_environments) if i != self.environment]
+        if not self.config.clustering:
+            # The only environment holds all worlds so far; the present mask is that of the last.
+            past, masks = [0], torch.ones_like(masks)
+        return dream(self.snapshot, past, masks, self.generator, self.config) if past else None
+
     def _after_step(self, present: Environment, alpha: Tensor) -> None:
         weight = max(ATYPICALITY_WEIGHT, 1.0 / present.updates)
         self.running_atypicality.lerp_(alpha, weight)
-        if self.config.masking and present.index > 0:
-            if self.config.mask_updates == "every":
-                present.latent_mask = entry_mask(alpha, self.config)
-            elif self.config.mask_updates == "hysteresis" and present.updates > MASK_SETTLING:
-                present.latent_mask = hysteresis_mask(
-                    present.latent_mask, self.running_atypicality, self.config
-                )
+        if self.config.masking:
+            self._revise_mask(present, alpha)
         if present.updates % self.config.used_interval == 0:
             self._estimate_used(present)
-        interval = self.config.snapshot_sync in ("interval", "both")
+        interval = self.config.snapshot_sync in ("interval", "both") or not self.config.clustering
         if interval and self.updates % self.config.snapshot_interval == 0:
             self._sync_snapshot()
+
+    def _revise_mask(self, present: Environment, alpha: Tensor) -> None:
+        """The mask after a training step, as `mask_updates` says; that of world 0 stays ones."""
+        alone = not self.config.clustering
+        if present.index == 0 and not alone:
+            return
+        settling = self.config.burn_in if alone else MASK_SETTLING
+        if self.config.mask_updates == "every":
+            present.latent_mask = entry_mask(alpha, self.config)
+        elif (self.config.mask_updates == "hysteresis" or alone) and present.updates > settling:
+            present.latent_mask = hysteresis_mask(
+                present.latent_mask, self.running_atypicality, self.config
+            )
 
     def _sync_snapshot(self) -> None:
         """(φ', θ') ← (φ, θ)."""
@@ -488,13 +539,20 @@ class VASE:
         return float(negative_log_likelihood(output, x, self.config).mean())
 
     def _report(
-        self, before: int, new: bool, held: bool, losses: dict[str, float], samples: Tensor
+        self,
+        before: int,
+        new: bool,
+        merged: bool,
+        held: bool,
+        losses: dict[str, float],
+        samples: Tensor,
     ) -> UpdateReport:
         present = self.environments[self.environment]
         return UpdateReport(
             environment=self.environment,
             new_environment=new,
             shift=self.environment != before,
+            merged=merged,
             candidate=held,
             trained=not held,
             latent_mask=_array(present.latent_mask),

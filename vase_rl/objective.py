@@ -83,7 +83,7 @@ def training_losses(
     zero = torch.zeros((), device=x.device)
     dreams = memory if config.dreaming else None
     losses["encoder_dreaming"] = (
-        zero if dreams is None else encoder_proximity(dreams, mean[batch:], std[batch:])
+        zero if dreams is None else encoder_proximity(dreams, mean[batch:], std[batch:], config)
     )
     losses["decoder_dreaming"] = (
         zero if dreams is None else decoder_proximity(dreams, output[batch:], config)

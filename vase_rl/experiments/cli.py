@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_inspect(commands)
+    _add_study(commands)
     return parser
 
 
@@ -180,6 +181,26 @@ def _add_inspect(commands: Any) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="encoder.pt, or agent.zip")
 
 
+def _add_study(commands: Any) -> None:
+    summary = "compare conditions of the learner over seeds, from batches; writes a table"
+    parser = _command(commands, "study", summary, manual.study(), _study)
+    parser.add_argument("study", metavar="STUDY", help="one of those listed below")
+    parser.add_argument(
+        "--seeds", type=_seeds, metavar="LIST",
+        help="seeds joined by commas, or A-B (default: --seed and the two after it)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=_whole(10), metavar="N", help="batches per visit (default: the study's)"
+    )
+    parser.add_argument(
+        "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion"
+    )
+    parser.add_argument(
+        "--workers", type=_whole(1), metavar="N",
+        help="runs side by side, one thread each (default: as many as cores)",
+    )  # fmt: skip
+
+
 def _add_environment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", required=True, metavar="ID", help="a Gymnasium environment")
     parser.add_argument(
@@ -276,6 +297,23 @@ def _inspect(options: argparse.Namespace, arguments: list[str]) -> None:
     print(f"picture: {run.path / 'traversals.png'}")
 
 
+def _study(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .study import run_study
+
+    run = run_study(
+        options.study,
+        options.out,
+        arguments,
+        seeds=options.seeds or range(options.seed, options.seed + 3),
+        steps=options.steps,
+        data_dir=options.data_dir,
+        workers=options.workers,
+        device=options.device,
+    )
+    print((run.path / "table.md").read_text(), end="")
+    print(f"results: {run.path / 'metrics.json'}, {run.path / 'table.md'}")
+
+
 def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:
     from .training import parse_env_argument
 
@@ -306,6 +344,20 @@ def _whole(least: int, most: int | None = None) -> Any:
         return value
 
     return convert
+
+
+def _seeds(text: str) -> list[int]:
+    """A type for argparse: `0,2,5` or `10-14`."""
+    try:
+        first, dash, last = text.partition("-")
+        seeds = (
+            list(range(int(first), int(last) + 1)) if dash else [int(s) for s in text.split(",")]
+        )
+    except ValueError:
+        seeds = []
+    if not seeds or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise argparse.ArgumentTypeError(f"must be seeds as in 0,1,2 or 10-14, got {text!r}")
+    return seeds
 
 
 def _layout(prog: str) -> argparse.HelpFormatter:

@@ -77,6 +77,8 @@ class History:
         if report is not None:
             self.test_frames.append(frame)
             self.atypicality.append(report.atypicality)
+            if report.merged:
+                self.openings.pop()
         if seen["new_environment"]:
             self.openings.append(frame)
         self.environment.append(seen["environment"] if self.openings else -1)

@@ -78,3 +78,25 @@ Prints the environments that an encoder knows, and which latents each uses, free
 used elsewhere) or has to spare; leaves traversals.png, a row per latent and a column per
 environment, and metrics.json in DIR.
 """
+
+
+def study() -> str:
+    """The studies that there are, a line each."""
+    from .studies import STUDIES
+
+    lines = [f"  {name:15} {study.question}" for name, study in STUDIES.items()]
+    return STUDY.replace("STUDIES", "\n".join(lines))
+
+
+STUDY = """\
+studies:
+STUDIES
+
+examples:
+  vase-rl study sequences --data-dir data
+  vase-rl study ablation --seeds 10-14 --out runs/ablation --data-dir data
+  vase-rl study dreaming --seeds 0 --steps 200                 a rough one, sooner
+
+Each run's result goes to DIR/runs; a study that is started again goes on where it stopped. Then
+DIR/table.md, DIR/table.csv and DIR/metrics.json hold mean and standard error over seeds.
+"""

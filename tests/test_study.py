@@ -1,0 +1,158 @@
+"""`vase-rl study` on the built-in sprites: rows, resuming, and what one run measures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from vase_rl import VASE, VASEConfig
+from vase_rl.envs import make_source
+from vase_rl.experiments import study as study_module
+from vase_rl.experiments.lifelong import LifelongSettings, run_lifelong
+from vase_rl.experiments.online_probes import OnlineProbes
+from vase_rl.experiments.studies import BUILT_IN, CONDITIONS, STUDIES, Cell, Study
+from vase_rl.experiments.study import run_study
+from vase_rl.experiments.tables import Column
+
+SMALL = dict(image_size=16, filters=(8, 8), hidden=32, latents=6, max_environments=4)
+STEPS = 40
+
+
+@pytest.fixture(name="result", scope="module")
+def _result() -> dict:
+    config = VASEConfig.preset("compact", **SMALL)
+    return run_lifelong(LifelongSettings(BUILT_IN, STEPS, config, device="cpu"))
+
+
+def test_a_run_finds_the_worlds(result):
+    assert result["environments_found"] == result["environments_true"] == 3
+    assert (result["false_environments"], result["missed"]) == (0, 0)
+    assert result["environment_sources"] == list(BUILT_IN)
+    assert result["delay_max"] <= 5
+
+
+def test_a_run_scores_every_probe_at_every_evaluation(result):
+    kinds = {"moving-garments/class", "moving-garments/position", "glyphs/class",
+             "moving-glyphs/class", "moving-glyphs/position"}  # fmt: skip
+    assert set(result["curves"]) == kinds == set(result["probes"])
+    for name, curve in result["curves"].items():
+        assert len(curve["trained"]) == len(curve["frozen"]) == 30
+        visit = BUILT_IN.index(name.split("/")[0])
+        known = [score is not None for score in curve["frozen"]]
+        assert known == [False] * 10 * (visit + 1) + [True] * 10 * (2 - visit)
+    assert result["probes"]["moving-glyphs/class"]["change"] is None
+    assert result["object_change"] is not None
+    assert [span["start"] for span in result["spans"]] == [0, 10, 20]
+
+
+def test_a_run_is_plain_json_and_repeats_itself(result):
+    config = VASEConfig.preset("compact", **SMALL)
+    again = run_lifelong(LifelongSettings(BUILT_IN, STEPS, config, device="cpu"))
+    assert json.dumps(again | {"seconds": 0}) == json.dumps(result | {"seconds": 0})
+
+
+def test_probes_leave_the_learner_alone():
+    config = VASEConfig.preset("compact", **SMALL)
+    settings = dict(sequence=BUILT_IN, steps=STEPS, config=config, device="cpu")
+    alone = run_lifelong(LifelongSettings(probes=False, **settings))
+    beside = run_lifelong(LifelongSettings(probes=True, **settings))
+    assert alone["record"] == beside["record"]
+
+
+def test_probes_learn_what_the_latents_hold():
+    """A learner whose means are the sprite's place and class: both are read, and a copy kept."""
+    source = make_source("moving-glyphs", size=16, seed=0)
+    probes = OnlineProbes({"moving-glyphs": source}, {"moving-glyphs": source}, 12, seed=0)
+    truth = probes.tests["moving-glyphs"]
+
+    class Oracle(VASE):
+        def encode(self, frames):
+            factors = self.factors if len(frames) < len(truth.frames) else truth.factors
+            codes = np.zeros((len(frames), 12), np.float32)
+            codes[:, :2] = factors["position"]
+            codes[np.arange(len(frames)), 2 + factors["class"]] = 1
+            return codes, np.zeros_like(codes)
+
+    vase = Oracle(VASEConfig.preset("compact", **SMALL), seed=0, device="cpu")
+    sample = source.sample
+
+    def remembered(n):
+        batch = sample(n)
+        vase.factors = batch.factors
+        return batch
+
+    source.sample = remembered
+    for _ in range(300):
+        probes.train(vase)
+    probes.leave("moving-glyphs")
+    probes.evaluate(vase)
+    accuracy, error = (p for p in probes.probes)
+    assert accuracy.scores[-1] > 0.99
+    assert error.scores[-1] < 0.002
+    assert accuracy.frozen_scores == accuracy.scores
+
+
+@pytest.fixture(name="tiny_study")
+def _tiny_study(monkeypatch):
+    cells = (Cell("one", dict(SMALL)), Cell("two", {**SMALL, **CONDITIONS["none"]}))
+    study = Study("?", cells, (Column("environments_found", "found"),), BUILT_IN, 12, probes=False)
+    monkeypatch.setitem(STUDIES, "tiny", study)
+
+
+def test_a_study_has_a_row_per_condition(tiny_study, tmp_path):
+    run = run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    assert [row["condition"] for row in run.metrics["rows"]] == ["one", "two"]
+    assert run.metrics["rows"][0]["runs"] == 2
+    assert run.metrics["rows"][1]["environments_found"] == {"mean": 1.0, "standard_error": 0.0}
+    assert "| two | 2 | 1.0 ± 0.0 |" in (tmp_path / "table.md").read_text()
+    assert run.metrics["finished"]
+
+
+def test_finished_runs_are_not_run_again_and_others_are(tiny_study, tmp_path, monkeypatch):
+    run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+    ran = []
+    real = study_module.run_lifelong
+    monkeypatch.setattr(
+        study_module,
+        "run_lifelong",
+        lambda settings: (ran.append(settings.seed), real(settings))[1],
+    )
+    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    assert ran == [1, 1]
+    (tmp_path / "runs" / "one-seed0.json").write_text("{half a file")
+    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    assert ran == [1, 1, 0]
+    run_study("tiny", tmp_path, [], seeds=[0], steps=13, workers=1, device="cpu")
+    assert ran == [1, 1, 0, 0, 0]
+
+
+def test_workers_give_the_same(tiny_study, tmp_path):
+    one = run_study("tiny", tmp_path / "1", [], seeds=[0], workers=1, device="cpu")
+    two = run_study("tiny", tmp_path / "2", [], seeds=[0], workers=2, device="cpu")
+    assert one.metrics["rows"] == two.metrics["rows"]
+
+
+def test_a_run_that_diverges_is_told_in_the_table(tiny_study, tmp_path, monkeypatch):
+    def diverge(settings):
+        raise FloatingPointError("loss 'kl' is not finite")
+
+    monkeypatch.setattr(study_module, "run_lifelong", diverge)
+    run = run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+    assert run.metrics["rows"][0]["failed"] == 1
+    assert "1 (1 diverged)" in (tmp_path / "table.md").read_text()
+
+
+def test_every_study_can_be_built():
+    for name, study in STUDIES.items():
+        for names in ([cell.name for cell in study.cells], [cell.slug for cell in study.cells]):
+            assert len(set(names)) == len(names), name
+        for cell in study.cells:
+            VASEConfig.preset(cell.preset, entangled=cell.entangled, **cell.overrides)
+    assert len(STUDIES["ablation"].cells) == 16
+
+
+def test_an_unknown_study(tmp_path):
+    with pytest.raises(ValueError, match=r"STUDY must be one of sequences, .* got 'tables'"):
+        run_study("tables", tmp_path, [], seeds=[0])

@@ -1,0 +1,225 @@
+"""One learner through a sequence of sources, from batches, with probes beside it.
+
+The learner is never told that the source changes. This is the paper's set-up (section 4), at any
+number of steps; `study` runs it over conditions and seeds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import VASEConfig
+from ..envs import Source, make_source
+from ..learner import VASE, UpdateReport
+from .disentanglement import disentanglement_of
+from .forgetting import Span, forgetting, mean_of
+from .online_probes import OnlineProbe, OnlineProbes, position_variance
+from .scoring import Score, Switch, Visit, score
+
+PROBE_EVERY = 2
+"""Training steps of the learner per step of the probes; 1 in A.6. It halves their cost, which on a
+small network is that of the learner."""
+ATYPICALITY_EVERY = 10
+"""Training steps between two records of atypicality and mask."""
+
+
+@dataclass(frozen=True)
+class LifelongSettings:
+    """What to learn from, and how."""
+
+    sequence: tuple[str, ...]
+    """Sources in order; one may come again."""
+    steps: int
+    """Batches, and training steps but for those held back at a switch, per visit."""
+    config: VASEConfig
+    seed: int = 0
+    data_dir: str | None = None
+    probes: bool = True
+    evaluations: int = 10
+    """Evaluations of the probes per visit."""
+    disentanglement: bool = False
+    """Whether to measure MIG, DCI and the like at the end, on sources with known factors."""
+    device: str = "cpu"
+    save_to: str | None = None
+    """Where to leave the learner at the end."""
+
+
+@dataclass
+class Record:
+    """What happened, batch by batch."""
+
+    openings: list[int] = field(default_factory=list)
+    switches: list[Switch] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    atypicality: list[list[float]] = field(default_factory=list)
+    mask: list[list[bool]] = field(default_factory=list)
+    kl: list[float] = field(default_factory=list)
+    reconstruction: list[float] = field(default_factory=list)
+
+    def add(self, batch: int, report: UpdateReport) -> None:
+        """Note what one update did."""
+        if report.merged:
+            self.openings.pop()
+        if report.new_environment:
+            self.openings.append(batch)
+        if report.shift:
+            self.switches.append(Switch(batch, report.environment, report.new_environment))
+        if batch % ATYPICALITY_EVERY == 0 and report.trained:
+            self.steps.append(batch)
+            self.atypicality.append([round(float(a), 4) for a in report.atypicality])
+            self.mask.append([bool(m) for m in report.latent_mask])
+            self.kl.append(round(report.losses["kl"], 3))
+            self.reconstruction.append(round(report.losses["reconstruction"], 3))
+
+
+def run_lifelong(settings: LifelongSettings) -> dict[str, Any]:
+    """Train and measure; everything as plain values for a JSON file.
+
+    Raises:
+        ValueError: a source is unknown, or its data are missing.
+    """
+    started = time.perf_counter()
+    names = list(dict.fromkeys(settings.sequence))
+    make = {
+        split: {name: _source(name, split, settings) for name in names}
+        for split in ("train", "test", "probe")
+    }
+    vase = VASE(settings.config, seed=settings.seed, device=settings.device)
+    probes = OnlineProbes(make["probe"], make["test"], settings.config.latents, settings.seed + 1)
+    record, spans, left = Record(), [], []
+    pause = max(1, settings.steps // settings.evaluations)
+    evaluations = 0
+    for visit, name in enumerate(settings.sequence):
+        first = evaluations
+        for step in range(settings.steps):
+            batch = make["train"][name].sample(settings.config.batch_size).frames
+            record.add(visit * settings.steps + step, vase.update(batch))
+            if not settings.probes:
+                continue
+            if step % PROBE_EVERY == 0:
+                probes.train(vase)
+            if (step + 1) % pause == 0:
+                probes.evaluate(vase)
+                evaluations += 1
+        probes.leave(name)
+        spans.append(Span(name, first, evaluations))
+        left.append({source: _loss(vase, probes, source) for source in names})
+    if settings.save_to is not None:
+        vase.save(Path(settings.save_to))
+    return {
+        **_switching(settings, record),
+        **(_probe_results(probes, spans) if settings.probes else {}),
+        **_latents(vase),
+        **(disentanglement_of(vase, make["test"]) if settings.disentanglement else {}),
+        **_collapse(vase, record, settings),
+        "reconstruction_loss": left,
+        "record": vars(record) | {"switches": [vars(s) for s in record.switches]},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _source(name: str, split: str, settings: LifelongSettings) -> Source:
+    """A source at the learner's size; the probes have their own, so that they change nothing."""
+    own = split == "probe"
+    return make_source(
+        name,
+        size=settings.config.image_size,
+        seed=settings.seed,
+        data_dir=settings.data_dir,
+        split="train" if own else split,
+    )
+
+
+def _loss(vase: VASE, probes: OnlineProbes, source: str) -> float:
+    """Reconstruction loss of test frames under the environment that they are taken for, nats."""
+    return vase.infer(probes.tests[source].frames[:256]).reconstruction_loss
+
+
+def _switching(settings: LifelongSettings, record: Record) -> dict[str, Any]:
+    """Switches against the truth; what the score calls frames are batches here."""
+    visits = [
+        Visit(i * settings.steps, (i + 1) * settings.steps, name)
+        for i, name in enumerate(settings.sequence)
+    ]
+    found: Score = score(visits, record.openings, record.switches)
+    return {
+        "environments_true": found.environments_true,
+        "environments_found": found.environments_found,
+        "false_environments": found.false_environments,
+        "false_switches": found.false_switches,
+        "missed": found.missed,
+        "delay_max": max(found.delays, default=None),
+        "environment_sources": list(found.owners),
+    }
+
+
+def _probe_results(probes: OnlineProbes, spans: list[Span]) -> dict[str, Any]:
+    curves, summary = {}, {}
+    for probe in probes.probes:
+        accuracy = probe.kind == "class"
+        own = forgetting(probe.scores, spans, probe.source, higher_is_better=accuracy)
+        curves[probe.name] = {"trained": probe.scores, "frozen": probe.frozen_scores}
+        summary[probe.name] = {**vars(own), **_frozen(probe, spans)}
+        if not accuracy:
+            positions = probes.tests[probe.source].factors["position"].astype(np.float32)
+            variance = position_variance(positions)
+            summary[probe.name]["r2_end"] = 1 - probe.scores[-1] / variance
+    classes = [s for name, s in summary.items() if name.endswith("/class")]
+    places = [s for name, s in summary.items() if name.endswith("/position")]
+    return {
+        "curves": curves,
+        "spans": [vars(span) for span in spans],
+        "probes": summary,
+        "object_max": mean_of([s["best"] for s in classes]),
+        "object_change": mean_of([s["change"] for s in classes]),
+        "object_change_frozen": mean_of([s["change_frozen"] for s in classes]),
+        "object_backward_transfer": mean_of([s["backward_transfer"] for s in classes]),
+        "position_min": mean_of([s["best"] for s in places]),
+        "position_change": mean_of([s["change"] for s in places]),
+        "position_change_frozen": mean_of([s["change_frozen"] for s in places]),
+        "position_r2_end": min((s["r2_end"] for s in places), default=None),
+    }
+
+
+def _frozen(probe: OnlineProbe, spans: list[Span]) -> dict[str, float | None]:
+    """Change of the probe that stopped learning when its first visit ended.
+
+    From the score when it stopped to the worst one before it was trained anew.
+    """
+    visits = [i for i, span in enumerate(spans) if span.source == probe.source]
+    end = spans[visits[0]].end
+    again = spans[visits[1]].end if len(visits) > 1 else len(probe.scores)
+    after = [s for s in probe.frozen_scores[end:again] if s is not None]
+    if not after:
+        return {"change_frozen": None}
+    worst = min(after) if probe.kind == "class" else max(after)
+    return {"change_frozen": worst - probe.scores[end - 1]}
+
+
+def _collapse(vase: VASE, record: Record, settings: LifelongSettings) -> dict[str, Any]:
+    """Whether the latents fell silent: KL below 1 nat at the end of a visit, or all masked."""
+    kl, visits = np.asarray(record.kl), np.asarray(record.steps) // settings.steps
+    ends = [float(kl[visits == v][-10:].mean()) for v in range(len(settings.sequence))]
+    masked = any(not e.latent_mask.any() for e in vase.environments)
+    return {
+        "kl_end": ends[-1],
+        "kl_least": min(ends),
+        "collapsed": float(masked or min(ends) < 1.0),
+    }
+
+
+def _latents(vase: VASE) -> dict[str, Any]:
+    masks = np.stack([e.latent_mask.cpu().numpy() for e in vase.environments])
+    used = np.stack([e.used_latents.cpu().numpy() for e in vase.environments])
+    return {
+        "masks": masks.tolist(),
+        "used": used.tolist(),
+        "latents_used": int(used.any(0).sum()),
+        "latents_spare": int((~used.any(0)).sum()),
+        "fewest_unmasked": int(masks.sum(1).min()),
+    }

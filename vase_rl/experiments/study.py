@@ -1,0 +1,144 @@
+"""`vase-rl study`: conditions side by side over seeds, resumed where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import VASEConfig
+from .lifelong import LifelongSettings, run_lifelong
+from .progress import Progress
+from .results import RunDirectory, write_json
+from .studies import STUDIES, Cell, Study
+from .tables import row_of, write_tables
+
+Job = tuple[str, Path, LifelongSettings]
+"""A cell's name, the file of its result, and what to run."""
+
+
+def run_study(
+    name: str,
+    out: str | Path,
+    arguments: list[str],
+    *,
+    seeds: Sequence[int],
+    steps: int | None = None,
+    data_dir: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+) -> RunDirectory:
+    """Run what is not yet on disk, then write the tables.
+
+    Args:
+        name: one of `studies.STUDIES`.
+        out: one file per run goes to `out/runs`; those of equal settings are not run again.
+        arguments: the command line's, for the record.
+        seeds: one run per cell and seed.
+        steps: batches per visit; the study's own by default.
+        workers: processes side by side, of one thread each; as many as there are cores by default.
+        device: of the learners.
+
+    Raises:
+        ValueError: no such study, data are missing, or `out` cannot be written.
+    """
+    if name not in STUDIES:
+        raise ValueError(f"STUDY must be one of {', '.join(STUDIES)}, got {name!r}")
+    study = STUDIES[name] if steps is None else replace(STUDIES[name], steps=steps)
+    run = RunDirectory(out, "study", arguments, stale=("table.md", "table.csv"))
+    (run.path / "runs").mkdir(exist_ok=True)
+    jobs = list(_jobs(study, seeds, run.path / "runs", data_dir, device))
+    run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
+    due = [job for job in jobs if not _is_done(job)]
+    with Progress(len(due), f"study {name}", "runs") as progress:
+        for cell, path in _results(due, workers or _cores()):
+            progress.announce(f"{cell}: {path.name}")
+            progress.advance()
+    _summarise(run, study, jobs)
+    run.finish()
+    return run
+
+
+def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
+    rows = []
+    for cell in study.cells:
+        results = [json.loads(path.read_text())["result"] for name, path, _ in jobs
+                   if name == cell.name]  # fmt: skip
+        rows.append(row_of(cell.name, results, study.columns))
+    write_tables(run.path, rows, study.columns)
+    run.record(rows=[row.to_dict() for row in rows])
+
+
+def _jobs(
+    study: Study, seeds: Sequence[int], folder: Path, data_dir: str | None, device: str
+) -> Iterator[Job]:
+    for seed in seeds:
+        for cell in study.cells:
+            path = folder / f"{cell.slug}-seed{seed}.json"
+            settings = _settings(study, cell, seed, path)
+            yield cell.name, path, replace(settings, data_dir=data_dir, device=device)
+
+
+def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettings:
+    config = VASEConfig.preset(cell.preset, entangled=cell.entangled, **cell.overrides)
+    return LifelongSettings(
+        sequence=cell.sequence or study.sequence,
+        steps=study.steps,
+        config=config,
+        seed=seed,
+        probes=study.probes,
+        disentanglement=study.disentanglement,
+        save_to=str(path.with_suffix(".pt")) if study.keep_learners else None,
+    )
+
+
+def _key(settings: LifelongSettings) -> dict[str, Any]:
+    """What a result depends on: not where the data lie, nor where the learner is kept."""
+    plain = json.loads(json.dumps(asdict(settings)))
+    return {k: v for k, v in plain.items() if k not in ("data_dir", "save_to", "device")}
+
+
+def _is_done(job: Job) -> bool:
+    _, path, settings = job
+    try:
+        return bool(json.loads(path.read_text())["settings"] == _key(settings))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _results(due: list[Job], workers: int) -> Iterator[tuple[str, Path]]:
+    if workers == 1:
+        yield from map(_run, due)
+        return
+    # Leaving the block on Ctrl-C ends the workers; finished runs are on disk.
+    with get_context("spawn").Pool(min(workers, max(len(due), 1)), _start_worker) as pool:
+        yield from pool.imap_unordered(_run, due)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _run(job: Job) -> tuple[str, Path]:
+    cell, path, settings = job
+    try:
+        result = run_lifelong(settings)
+    except FloatingPointError as error:
+        result = {"diverged": str(error)}
+    write_json(path, {"cell": cell, "settings": _key(settings), "result": result})
+    return cell, path
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
