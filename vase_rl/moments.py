@@ -38,9 +38,11 @@ class FixedFeatures:
         )
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
-        x = F.interpolate(x_BCHW, size=(SIDE, SIDE), mode="area")
+        x = x_BCHW
+        if x.shape[-2:] != (SIDE, SIDE):
+            x = F.interpolate(x, size=(SIDE, SIDE), mode="area")
         h = F.relu(F.conv2d(x, self.kernels, self.biases, stride=2, padding=2))
-        features: Tensor = F.adaptive_avg_pool2d(h, GRID).flatten(1) @ self.projection
+        features: Tensor = F.avg_pool2d(h, h.shape[-1] // GRID).flatten(1) @ self.projection
         return features
 
 

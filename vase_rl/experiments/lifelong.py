@@ -182,6 +182,9 @@ def _probe_results(probes: OnlineProbes, spans: list[Span]) -> dict[str, Any]:
         "position_min": mean_of([s["best"] for s in places]),
         "position_change": mean_of([s["change"] for s in places]),
         "position_change_frozen": mean_of([s["change_frozen"] for s in places]),
+        "position_ratio": mean_of(
+            [s["change"] / s["best"] for s in places if s["change"] is not None]
+        ),
         "position_r2_end": min((s["r2_end"] for s in places), default=None),
     }
 

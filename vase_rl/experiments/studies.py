@@ -50,11 +50,12 @@ class Study:
     cells: tuple[Cell, ...]
     columns: tuple[Column, ...]
     sequence: tuple[str, ...] = MOVING_STATIC_MOVING
-    steps: int = 1500
+    steps: int = 1000
     """Batches per visit."""
     probes: bool = True
     disentanglement: bool = False
-    keep_learners: bool = False
+    pictures: bool = False
+    """Whether a picture like Figure 2 is drawn of every run."""
 
 
 SWITCHING = (
@@ -73,6 +74,13 @@ POSITIONS = (
     Column("position_min", "position MSE, min ·1e-4", 1e4),
     Column("position_change", "change ·1e-4", 1e4),
     Column("position_change_frozen", "change ·1e-4, frozen probe", 1e4),
+    Column("position_r2_end", "R² at the end", digits=3),
+)
+TABLE_1 = (
+    *OBJECTS,
+    Column("object_backward_transfer", "backward transfer %", 100),
+    *POSITIONS,
+    Column("position_ratio", "change / min", digits=2),
 )
 LATENTS = (
     Column("latents_used", "latents used"),
@@ -106,7 +114,7 @@ def _conditions() -> tuple[Cell, ...]:
 def _dreaming_weights() -> tuple[Cell, ...]:
     """The text's weights and the sweep's, with the decoder's KL summed over pixels or averaged."""
     pairs = ((1000, 20, "sum"), (1000, 20, "mean"), (20, 1000, "sum"), (20, 1000, "mean"),
-             (20, 20, "sum"), (10, 2, "sum"), (2, 2, "sum"))  # fmt: skip
+             (20, 20, "sum"), (5, 5, "sum"), (2, 2, "sum"))  # fmt: skip
     return tuple(
         Cell(
             f"α {alpha}, β {beta}, {reduction} over pixels",
@@ -183,9 +191,13 @@ STUDIES: dict[str, Study] = {
         "does the learner find every world, and none twice, without being told?",
         _sequences(), SWITCHING, probes=False,
     ),
+    "figure2": Study(
+        "Figure 2: which latents are shared, and what do the probes read?",
+        (Cell("VASE"), Cell("CCI-VAE", CONDITIONS["none"])), LEARNT, pictures=True,
+    ),
     "ablation": Study(
         "Table 1: what do inference (S), dreaming (D) and masks (A) each do?",
-        _conditions(), (*OBJECTS, *POSITIONS, *FOUND, *LATENTS),
+        _conditions(), (*TABLE_1, *FOUND, *LATENTS),
     ),
     "ablation-return": Study(
         "Table 3: the same where a world comes back",

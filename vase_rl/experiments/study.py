@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from ..config import VASEConfig
+from ..files import write_whole
+from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
 from .progress import Progress
 from .results import RunDirectory, write_json
@@ -62,6 +64,8 @@ def run_study(
             progress.announce(f"{cell}: {path.name}")
             progress.advance()
     _summarise(run, study, jobs)
+    if study.pictures:
+        _draw(jobs)
     run.finish()
     return run
 
@@ -74,6 +78,17 @@ def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
         rows.append(row_of(cell.name, results, study.columns))
     write_tables(run.path, rows, study.columns)
     run.record(rows=[row.to_dict() for row in rows])
+
+
+def _draw(jobs: list[Job]) -> None:
+    from .figure2 import figure2_png
+
+    for cell, path, settings in jobs:
+        result = json.loads(path.read_text())["result"]
+        if "diverged" not in result:
+            vase = VASE.load(path.with_suffix(".pt"), device="cpu")
+            picture = figure2_png(f"{cell}, seed {settings.seed}", vase, settings, result)
+            write_whole(path.with_suffix(".png"), picture)
 
 
 def _jobs(
@@ -95,7 +110,7 @@ def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettin
         seed=seed,
         probes=study.probes,
         disentanglement=study.disentanglement,
-        save_to=str(path.with_suffix(".pt")) if study.keep_learners else None,
+        save_to=str(path.with_suffix(".pt")) if study.pictures else None,
     )
 
 

@@ -34,14 +34,15 @@ def traversals_png(pictures: Sequence[Images], roles: Sequence[Sequence[Role]]) 
             1, len(pictures), figsize=size, layout="constrained", squeeze=False
         )
         for environment, axes in enumerate(grid[0]):
-            _panel(axes, pictures[environment], roles[environment])
+            draw_traversals(axes, pictures[environment], roles[environment])
             axes.set_title(f"environment {environment}", loc="left", weight="bold")
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
     plt.close(figure)
     return content.getvalue()
 
 
-def _panel(axes: Axes, pictures: Images, roles: Sequence[Role]) -> None:
+def draw_traversals(axes: Axes, pictures: Images, roles: Sequence[Role]) -> None:
+    """One environment's panel: a row per latent, named in the colour of its role."""
     height, width = pictures.shape[2:4]
     axes.imshow(stack([strip(row, GAP) for row in pictures], GAP), interpolation="nearest")
     rows = np.arange(len(roles)) * (height + GAP) + height / 2
