@@ -69,7 +69,11 @@ def test_the_saved_state_is_all_there_is(path):
     """A new attribute of the learner must be saved, or be one of those that need not be."""
     vase, back = go_on(fresh(), 0, 9), load(path)
     not_saved = {"device", "features", "_warned_full"}
-    assert set(vars(vase)) - not_saved == set(state_of(vase)) - {"format", "version"}
+    registry = {"environments": "environments", "index": "environment", "evidence": "evidence"}
+    assert set(vars(vase.registry)) == {*registry, "config"}
+    saved = set(state_of(vase)) - {"format", "version"}
+    assert set(vars(vase)) - not_saved - {"registry"} == saved - set(registry.values())
+    assert set(registry.values()) <= saved
     np.testing.assert_equal(flat(state_of(back)), flat(state_of(vase)))
     # Not by what a checkpoint says of it: the attributes themselves.
     assert back.config == vase.config

@@ -21,7 +21,7 @@ from vase_rl.agents import Bundle
 from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
-COMMANDS = ("demo", "stream", "train", "evaluate", "inspect")
+COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study")
 REACH = "vase_rl/SpriteReach-v0"
 
 
@@ -120,6 +120,12 @@ BAD_INPUT = [
     (["train", "--env", "OddActions-v0", "--env-arg", "kind=grid"], "one-dimensional"),
     (["evaluate", "gone.zip", "--env", REACH], "cannot use gone.zip as a bundle: there is no such"),
     (["inspect", "gone.pt"], "gone.pt"),
+    (["study"], "the following arguments are required: STUDY"),
+    (["study", "socks"], "STUDY must be one of sequences, "),
+    (["study", "dreaming"], "VASE_RL_DATA"),
+    (["study", "disentanglement", "--seeds", "3-1"], "seeds as in 0,1,2 or 10-14, got '3-1'"),
+    (["study", "disentanglement", "--seeds", "a"], "seeds as in 0,1,2 or 10-14, got 'a'"),
+    (["study", "disentanglement", "--workers", "0"], "number of at least 1, got '0'"),
 ]
 
 

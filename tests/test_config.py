@@ -68,6 +68,17 @@ def test_the_entangled_baseline_is_a_plain_vae_at_every_step(name):
             assert float(term) == pytest.approx(kl)
 
 
+def test_the_recipe_as_printed():
+    config = VASEConfig.preset("ablation", as_printed=True)
+    assert (config.inference, config.loss_tolerance, config.persistence) == ("algorithm1", 1.5, 1)
+    assert (config.snapshot_sync, config.snapshot_interval) == ("interval", 500)
+    assert (config.encoder_dreaming_weight, config.decoder_dreaming_weight) == (1000.0, 20.0)
+    assert (config.capacity_form, config.gamma, config.capacity_max) == ("squared", 100.0, 35.0)
+    assert (config.mask_updates, config.burn_in) == ("hysteresis", 0)
+    entangled = VASEConfig.preset("ablation", as_printed=True, entangled=True)
+    assert (entangled.capacity_form, entangled.beta, entangled.gamma) == ("bounded", 1.0, 0.0)
+
+
 def test_compact_is_small():
     config = VASEConfig.preset("compact")
     assert (config.image_size, config.channels) == (32, 1)
@@ -125,6 +136,14 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"learning_rate": 0.0}, r"learning_rate must be a finite number above 0, got 0\.0"),
     ({"learning_rate": "fast"}, r"learning_rate must be a finite number above 0, got 'fast'"),
     ({"shift_threshold": None}, r"shift_threshold must be a finite number above 0, got None"),
+    ({"encoder_distance": "l2"}, r"encoder_distance must be one of .*wasserstein.*got 'l2'"),
+    ({"decoder_distance": "l2"}, r"decoder_distance must be one of .*kl_old_new.*got 'l2'"),
+    ({"decoder_reduction": "max"}, r"decoder_reduction must be one of .*got 'max'"),
+    ({"encoder_reduction": "max"}, r"encoder_reduction must be one of .*got 'max'"),
+    ({"loss_test": "both"}, r"loss_test must be one of .*two_sided.*got 'both'"),
+    ({"loss_deviations": 0}, r"loss_deviations must be a finite number above 0, got 0"),
+    ({"confirmation_frames": 0}, r"confirmation_frames must be a positive integer, got 0"),
+    ({"reset_optimizer": None}, r"reset_optimizer must be True or False, got None"),
     ({"dreaming": 1}, r"dreaming must be True or False, got 1"),
     ({"likelihood": "poisson"}, r"likelihood must be one of .*bernoulli.*got 'poisson'"),
     ({"capacity_form": "cubic"}, r"capacity_form must be one of .*bounded.*got 'cubic'"),

@@ -134,6 +134,24 @@ def test_workers_give_the_same(tiny_study, tmp_path):
     assert one.metrics["rows"] == two.metrics["rows"]
 
 
+def test_ctrl_c_leaves_the_runs_and_a_table_of_them(tiny_study, tmp_path, monkeypatch):
+    real, ran = study_module.run_lifelong, []
+
+    def once(settings):
+        if ran:
+            raise KeyboardInterrupt
+        ran.append(settings)
+        return real(settings)
+
+    monkeypatch.setattr(study_module, "run_lifelong", once)
+    with pytest.raises(KeyboardInterrupt):
+        run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert not metrics["finished"]
+    assert [row["runs"] for row in metrics["rows"]] == [1, 0]
+    assert "| two | 0 | – |" in (tmp_path / "table.md").read_text()
+
+
 def test_a_run_that_diverges_is_told_in_the_table(tiny_study, tmp_path, monkeypatch):
     def diverge(settings):
         raise FloatingPointError("loss 'kl' is not finite")
@@ -149,7 +167,9 @@ def test_every_study_can_be_built():
         for names in ([cell.name for cell in study.cells], [cell.slug for cell in study.cells]):
             assert len(set(names)) == len(names), name
         for cell in study.cells:
-            VASEConfig.preset(cell.preset, entangled=cell.entangled, **cell.overrides)
+            VASEConfig.preset(
+                "compact", entangled=cell.entangled, as_printed=cell.as_printed, **cell.overrides
+            )
     assert len(STUDIES["ablation"].cells) == 16
 
 

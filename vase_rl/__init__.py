@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 from .checkpoint import CheckpointError
 from .config import VASEConfig
-from .learner import VASE, Inference, UpdateReport
+from .learner import VASE
+from .reports import Inference, UpdateReport
 
 __version__ = "0.1.0"
 __all__ = ["VASE", "CheckpointError", "Inference", "UpdateReport", "VASEConfig"]

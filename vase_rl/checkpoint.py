@@ -113,10 +113,10 @@ def restore(vase: VASE, state: dict[str, Any]) -> None:
     vase.networks.load_state_dict(state["networks"])
     vase.optimizer.load_state_dict(state["optimizer"])
     vase.generator.set_state(state["generator"].cpu())
-    vase.environments = [_unpack_environment(e) for e in state["environments"]]
-    vase.environment = int(state["environment"])
+    vase.registry.environments = [_unpack_environment(e) for e in state["environments"]]
+    vase.registry.index = int(state["environment"])
     vase.updates = int(state["updates"])
-    vase.evidence = _unpack_evidence(state["evidence"])
+    vase.registry.evidence = _unpack_evidence(state["evidence"])
     vase.running_atypicality = state["running_atypicality"]
     _check_records(vase)
     if state["snapshot"] is not None:

@@ -228,7 +228,9 @@ class VASEConfig:
         return cls(**values)
 
     @classmethod
-    def preset(cls, name: str, *, entangled: bool = False, **overrides: Any) -> VASEConfig:
+    def preset(
+        cls, name: str, *, entangled: bool = False, as_printed: bool = False, **overrides: Any
+    ) -> VASEConfig:
         """A named configuration: "compact", or a row of the paper's Table 2.
 
         The rows carry the table's numbers, γ, C_max, δC, λ, κ and τ, with λ0 and λ1 in proportion
@@ -236,13 +238,16 @@ class VASEConfig:
         default, in particular the rule that infers environments (`inference="moments"`), the
         snapshot (`snapshot_sync="switch"`), the mask (inferred on entry) and the dreaming weights
         (20 and 20). κ therefore acts only with `inference="algorithm1"`, and τ only with
-        `snapshot_sync="interval"` or "both".
+        `snapshot_sync="interval"` or "both"; `as_printed` sets both.
 
         Args:
             name: "compact", "ablation", "five-datasets", "celeba-fashion", "dmlab" or
                 "imagination".
             entangled: the paper's entangled baseline, a standard VAE loss (β = 1, no capacity
                 target).
+            as_printed: the paper's recipe in every choice: Algorithm 1 at once and from the first
+                batch on, masks with hysteresis, a snapshot every τ steps, α = 1000 and β = 20, and
+                the squared capacity term unless `entangled`.
             **overrides: any field.
 
         Raises:
@@ -251,6 +256,8 @@ class VASEConfig:
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {sorted(PRESETS)}, got {name!r}")
         values = {**PRESETS[name]}
+        if as_printed:
+            values.update(AS_PRINTED)
         if entangled:
             values.update(capacity_form="bounded", beta=1.0, gamma=0.0)
             values.update(ENTANGLED.get(name, {}))
@@ -323,6 +330,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         atypicality_threshold=0.7, atypicality_lower=0.35, atypicality_upper=1.4,
     ),
 }  # fmt: skip
+
+AS_PRINTED: dict[str, Any] = dict(
+    inference="algorithm1", loss_test="upper", persistence=1, burn_in=0,
+    mask_updates="hysteresis", minimum_active=1, snapshot_sync="interval",
+    encoder_dreaming_weight=1000.0, decoder_dreaming_weight=20.0,
+    capacity_form="squared", capacity_start=0.0, reset_optimizer=False,
+)  # fmt: skip
 
 ENTANGLED: dict[str, dict[str, Any]] = {
     "dmlab": dict(atypicality_threshold=20.0, atypicality_lower=10.0, atypicality_upper=40.0),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from .checkpoint import load_state, save_state
 from .config import VASEConfig
+from .devices import resolve_device
 from .distributions import expected_pixels, negative_log_likelihood
 from .dreaming import Dream, dream
 from .environments import Environment
@@ -26,13 +26,13 @@ from .inference import (
     moments_rule,
     most_likely,
     resembles,
-    same_world,
-    weigh,
 )
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
 from .moments import FixedFeatures, Moments, effective_sample_size
 from .networks import VASENetworks
 from .objective import training_losses
+from .registry import Move, Registry
+from .reports import Inference, UpdateReport
 
 # Weight of one batch in the running atypicality that hysteresis looks at: one batch is noisy.
 ATYPICALITY_WEIGHT = 0.05
@@ -40,53 +40,7 @@ ATYPICALITY_WEIGHT = 0.05
 # taken into use are atypical for a while.
 MASK_SETTLING = 50
 # From `_stay_out` up to whoever called `update`, through torch's decorator.
-_FRAMES_TO_CALLER = 6
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """What `VASE.update` found and did."""
-
-    environment: int
-    """Index of the environment that the learner is in, from 0."""
-    new_environment: bool
-    """Whether this update opened it."""
-    shift: bool
-    """Whether the environment differs from the one before this update."""
-    merged: bool
-    """Whether the environment before this update turned out to be a known one under a new name; it
-    is gone, and its index free."""
-    candidate: bool
-    """Whether the batch speaks for another environment and was held back from training."""
-    trained: bool
-    latent_mask: np.ndarray
-    """aˢ, bool (N,)."""
-    atypicality: np.ndarray
-    """α of this batch in nats, float32 (N,)."""
-    losses: dict[str, float]
-    """Losses by name (`objective.LOSS_NAMES`), in nats per frame; empty when not trained."""
-    updates: int
-    """Training steps taken so far."""
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What `VASE.infer` makes of a batch, without learning from it."""
-
-    environment: int
-    """The most likely known environment."""
-    known: bool
-    """Whether that environment explains the batch."""
-    latent_mask: np.ndarray
-    """aˢ of that environment, bool (N,)."""
-    atypicality: np.ndarray
-    """α of this batch in nats, float32 (N,)."""
-    reconstruction_loss: float
-    """−log p(x|z, s) in nats per frame."""
-    probabilities: np.ndarray
-    """q(s|x) averaged over the batch, float32 (environments,), sums to 1."""
-    f_statistics: np.ndarray
-    """How foreign the batch is to each environment (1: not at all), float32 (environments,)."""
+_FRAMES_TO_CALLER = 5
 
 
 class VASE:
@@ -122,14 +76,27 @@ class VASE:
         # state fits every machine.
         self.generator = torch.Generator().manual_seed(seed)
         self.features = FixedFeatures(config.channels, self.device)
-        self.environments: list[Environment] = []
-        self.environment = 0
+        self.registry = Registry(config)
         self.updates = 0
         self.snapshot: VASENetworks | None = None
         self.snapshot_environments = 0
-        self.evidence: Evidence | None = None
         self.running_atypicality = torch.zeros(config.latents, device=self.device)
         self._warned_full = False
+
+    @property
+    def environments(self) -> list[Environment]:
+        """Those known so far, in the order of their opening."""
+        return self.registry.environments
+
+    @property
+    def environment(self) -> int:
+        """Index of the present one; 0 before the first."""
+        return self.registry.index
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Batches in a row that speak for leaving the present environment."""
+        return self.registry.evidence
 
     # ---------------------------------------------------------------- learning
 
@@ -153,12 +120,27 @@ class VASE:
         """
         x = to_tensor(frames, self.config, self.device)
         before, known = self.environment, len(self.environments)
-        new, held = self._infer_and_enter(x)
-        merged = len(self.environments) - known - new < 0
+        move = self._infer_and_enter(x)
+        held = move.kind in ("hold", "full")
+        new = move.kind == "open"
         if held:
-            return self._report(before, new, merged, held, {}, self._sample(x))
-        losses, samples = self._train(self._thinned(x))
-        return self._report(before, new, merged, held, losses, samples)
+            losses: dict[str, float] = {}
+            samples = self._sample(x)
+        else:
+            losses, samples = self._train(self._thinned(x))
+        present = self.registry.present
+        return UpdateReport(
+            environment=self.environment,
+            new_environment=new,
+            shift=self.environment != before,
+            merged=len(self.environments) < known + new,
+            candidate=held,
+            trained=not held,
+            latent_mask=_array(present.latent_mask),
+            atypicality=_array(atypicality(samples)),
+            losses=losses,
+            updates=self.updates,
+        )
 
     @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
@@ -176,28 +158,23 @@ class VASE:
         losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
         return losses
 
-    def _infer_and_enter(self, x: Tensor) -> tuple[bool, bool]:
-        """Algorithm 1 with persistence. Returns (opened a new environment, hold the batch back)."""
+    def _infer_and_enter(self, x: Tensor) -> Move:
+        """Algorithm 1 with persistence: find out where a batch belongs, and go there."""
         batch, effective = self._moments(x)
         if not self.environments:
             self._open(batch, x, frames=len(x))
-            return True, False
+            return Move("open", 0)
         if not self.config.clustering:
-            return False, False
+            return Move("stay", 0)
         verdict = self._verdict(x, batch, effective)
-        self.evidence = weigh(
-            self.evidence, verdict, batch, effective, self.environment, self.config
-        )
-        if self.evidence is None:
-            present = self.environments[self.environment]
-            present.moments = present.moments.merged(batch, self.config.moments_memory)
-            present.frames += len(x)
-            if not present.confirmed:
-                self._try(present, batch, x)
-            return False, False
-        if self.evidence.batches < self.config.persistence:
-            return False, True
-        return self._leave(self.evidence, x)
+        move = self.registry.consider(verdict, batch, effective, len(x))
+        if move.kind == "stay" and self.registry.is_due():
+            self._decide(x)
+        elif move.kind in ("enter", "open"):
+            self._leave(move, x)
+        elif move.kind == "full":
+            self._stay_out(move, x)
+        return move
 
     def _moments(self, x: Tensor) -> tuple[Moments, float]:
         """Moments of a batch, and the number of independent frames that they rest on."""
@@ -209,7 +186,7 @@ class VASE:
     def _verdict(self, x: Tensor, batch: Moments, effective: float) -> int | None:
         if self.config.inference == "moments":
             return moments_rule(batch, effective, self.environments, self.environment, self.config)
-        present = self.environments[self.environment]
+        present = self.registry.present
         if present.updates < self.config.burn_in:
             return self.environment
         samples = self._sample(x)
@@ -224,64 +201,32 @@ class VASE:
         loss = self._reconstruction_loss(x, z, likely)
         return likely, algorithm_1(likely, loss, batch_mask, self.config)
 
-    def _leave(self, evidence: Evidence, x: Tensor) -> tuple[bool, bool]:
-        """Go where the evidence points. Returns as `_infer_and_enter`."""
-        if evidence.environment is None and len(self.environments) == self.config.max_environments:
-            self._stay_out(evidence, x)
-            return False, True
-        self.evidence = None
-        if self.config.reset_optimizer:
-            self.optimizer.state.clear()
-        if evidence.environment is None:
-            self._depart(x)
-            self._open(evidence.moments, x, frames=evidence.batches * len(x))
-            return True, False
-        self._enter(evidence.environment, x)
-        return False, False
-
-    def _try(self, candidate: Environment, batch: Moments, x: Tensor) -> None:
-        trial = candidate.trial
-        candidate.trial = batch if trial is None else trial.merged(batch, math.inf)
-        if candidate.trial.count >= self.config.confirmation_frames:
-            self._confirm(candidate, x)
-
-    def _confirm(self, present: Environment, x: Tensor) -> None:
-        """Decide whether a new environment is one, now that much of it has been seen.
-
-        The few batches that opened it may have been an odd stretch of a known world. Its frames
-        are then counted as that world's, and its index is free again.
-        """
-        if present.confirmed:
-            return
-        known = same_world(present, self.environments, self.config)
-        if known is None:
-            present.confirmed, present.trial = True, None
-            return
-        known.moments = known.moments.merged(present.moments, self.config.moments_memory)
-        known.frames += present.frames
-        # An unconfirmed environment is the last one: no other opens before it is decided.
-        self.environments.pop()
-        self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
-        self.environment = known.index
-        self.running_atypicality = atypicality(self._sample(x))
-
-    def _depart(self, x: Tensor) -> None:
-        """Take stock of the present environment before another one is trained on."""
-        self._confirm(self.environments[self.environment], x)
-        self._estimate_used(self.environments[self.environment])
+    def _leave(self, move: Move, x: Tensor) -> None:
+        """Take stock of the present environment, then go where the evidence points."""
+        self._decide(x)
+        self._estimate_used(self.registry.present)
         if self.config.snapshot_sync in ("switch", "both"):
             self._sync_snapshot()
+        if self.config.reset_optimizer:
+            self.optimizer.state.clear()
+        if move.kind == "open":
+            assert move.evidence is not None
+            frames = move.evidence.batches * len(x)
+            self._open(move.evidence.moments, x, frames)
+        else:
+            self.registry.index = move.environment
+            self.running_atypicality = atypicality(self._sample(x))
 
-    def _enter(self, known: int, x: Tensor) -> None:
-        self._depart(x)
-        self.environment = known
-        self.running_atypicality = atypicality(self._sample(x))
+    def _decide(self, x: Tensor) -> None:
+        """Confirm the present environment, or merge it back into the one that it repeats."""
+        if self.registry.decide():
+            self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
+            self.running_atypicality = atypicality(self._sample(x))
 
-    def _stay_out(self, evidence: Evidence, x: Tensor) -> None:
+    def _stay_out(self, move: Move, x: Tensor) -> None:
         """All environments are taken: see the frames as the nearest one, and learn nothing."""
-        nearest = most_likely(evidence.moments, self.environments)
-        if nearest != self.environment:
-            self._enter(nearest, x)
+        if move.environment != self.environment:
+            self._leave(move, x)
         if not self._warned_full:
             self._warned_full = True
             warnings.warn(
@@ -294,21 +239,17 @@ class VASE:
 
     def _open(self, moments: Moments, x: Tensor, frames: int) -> None:
         """Allocate environment m + 1 and infer its latent mask from the batch."""
-        first = not self.environments
         ones = torch.ones(self.config.latents, dtype=torch.bool, device=self.device)
         alpha = atypicality(self._sample(x))
         # The first environment meets an untrained encoder: there is nothing to protect yet.
+        first = not self.environments
         mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
-        self.environment = len(self.environments)
-        unused = torch.zeros_like(ones)
-        self.environments.append(
-            Environment(self.environment, mask, unused, moments, frames=frames, confirmed=first)
-        )
+        self.registry.open(mask, moments, frames)
         self.running_atypicality = alpha
 
     def _train(self, x: Tensor) -> tuple[dict[str, float], Tensor]:
         """One step of eq. 9 in the present environment: losses by name, and latent samples."""
-        present = self.environments[self.environment]
+        present = self.registry.present
         memory = self._dream()
         noise = self._normal(len(x))
         step = training_losses(
@@ -538,48 +479,9 @@ class VASE:
         output = self.networks.decoder(z * environment.latent_mask, s)
         return float(negative_log_likelihood(output, x, self.config).mean())
 
-    def _report(
-        self,
-        before: int,
-        new: bool,
-        merged: bool,
-        held: bool,
-        losses: dict[str, float],
-        samples: Tensor,
-    ) -> UpdateReport:
-        present = self.environments[self.environment]
-        return UpdateReport(
-            environment=self.environment,
-            new_environment=new,
-            shift=self.environment != before,
-            merged=merged,
-            candidate=held,
-            trained=not held,
-            latent_mask=_array(present.latent_mask),
-            atypicality=_array(atypicality(samples)),
-            losses=losses,
-            updates=self.updates,
-        )
-
     def _require_environment(self, what: str) -> None:
         if not self.environments:
             raise RuntimeError(f"{what} needs a learner that has seen frames: call update first")
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """ "auto" is CUDA where there is one, else the CPU.
-
-    Raises:
-        ValueError: not a device that this machine has.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f'device must be "auto" or a torch device of this machine, got {device!r}: {error}'
-        ) from error
 
 
 def _finite(tensors: dict[str, Tensor]) -> dict[str, float]:

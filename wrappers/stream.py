@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..learner import VASE, UpdateReport
+from ..learner import VASE
+from ..reports import UpdateReport
 
 # A block of frames that resemble each other too much to be tested grows up to so many batches.
 LARGEST_BLOCK = 16

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files import write_whole
-from ..learner import UpdateReport
+from ..reports import UpdateReport
 from .scoring import Score, Switch, Visit, score
 
 

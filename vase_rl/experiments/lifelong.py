@@ -15,7 +15,8 @@ import numpy as np
 
 from ..config import VASEConfig
 from ..envs import Source, make_source
-from ..learner import VASE, UpdateReport
+from ..learner import VASE
+from ..reports import UpdateReport
 from .disentanglement import disentanglement_of
 from .forgetting import Span, forgetting, mean_of
 from .online_probes import OnlineProbe, OnlineProbes, position_variance

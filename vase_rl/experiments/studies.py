@@ -32,9 +32,9 @@ class Cell:
     overrides: dict[str, Any] = field(default_factory=dict)
     """Fields of `VASEConfig` that differ from the preset."""
     entangled: bool = False
+    as_printed: bool = False
     sequence: tuple[str, ...] = ()
     """Another sequence than the study's."""
-    preset: str = "compact"
 
     @property
     def slug(self) -> str:
@@ -140,10 +140,9 @@ def _snapshots() -> tuple[Cell, ...]:
 
 
 def _masks() -> tuple[Cell, ...]:
-    thresholds = ((0.3, 1.2), (0.25, 1.4), (0.5, 0.7), (0.15, 2.4))
+    thresholds = ((0.3, 1.2), (0.25, 1.4), (0.5, 0.7))
     return (
         Cell("on entry, λ 0.6", dict(mask_updates="entry")),
-        Cell("on entry, λ 0.4", dict(mask_updates="entry", atypicality_threshold=0.4)),
         Cell("on entry, λ 1", dict(mask_updates="entry", atypicality_threshold=1.0)),
         Cell("every batch, λ 0.6", dict(mask_updates="every")),
         *(
@@ -195,6 +194,16 @@ STUDIES: dict[str, Study] = {
         "Figure 2: which latents are shared, and what do the probes read?",
         (Cell("VASE"), Cell("CCI-VAE", CONDITIONS["none"])), LEARNT, pictures=True,
     ),
+    "printed": Study(
+        "what becomes of the recipe as printed on a short schedule?",
+        (
+            Cell("VASE"),
+            Cell("as printed", as_printed=True),
+            Cell("as printed, C 0 to 35 within the run", dict(
+                capacity_max=35.0, capacity_rate=1 / 3000, gamma=100.0), as_printed=True),
+        ),
+        (*SWITCHING, *COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS),
+    ),
     "ablation": Study(
         "Table 1: what do inference (S), dreaming (D) and masks (A) each do?",
         _conditions(), (*TABLE_1, *FOUND, *LATENTS),
@@ -210,16 +219,21 @@ STUDIES: dict[str, Study] = {
     "optimizer": Study(
         "should Adam's moments outlive a change of environment?",
         (Cell("kept", dict(reset_optimizer=False)), Cell("cleared", dict(reset_optimizer=True))),
-        LEARNT,
+        LEARNT, steps=600,
     ),
-    "snapshot": Study("when is the snapshot taken that is dreamt from?", _snapshots(), LEARNT),
-    "masks": Study("when, and at which thresholds, are latents masked?", _masks(), LEARNT),
+    "snapshot": Study(
+        "when is the snapshot taken that is dreamt from?", _snapshots(), LEARNT, steps=600
+    ),
+    "masks": Study(
+        "when, and at which thresholds, are latents masked?", _masks(), LEARNT, steps=600
+    ),
     "capacity": Study(
         "which form of the capacity term survives a short schedule?",
-        _capacities(), (*COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS),
+        _capacities(), (*COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS), steps=600,
     ),
     "inference": Study(
-        "which rule finds the switches and returns?", _inference_rules(), SWITCHING, probes=False
+        "which rule finds the switches and returns?",
+        _inference_rules(), SWITCHING, steps=600, probes=False,
     ),
     "collapse": Study(
         "does any seed of a short schedule collapse?",

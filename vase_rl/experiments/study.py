@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..config import VASEConfig
+from ..envs import make_source
 from ..files import write_whole
 from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
@@ -54,16 +55,19 @@ def run_study(
     if name not in STUDIES:
         raise ValueError(f"STUDY must be one of {', '.join(STUDIES)}, got {name!r}")
     study = STUDIES[name] if steps is None else replace(STUDIES[name], steps=steps)
+    jobs = list(_jobs(study, seeds, Path(out) / "runs", data_dir, device))
+    _check_sources(jobs)
     run = RunDirectory(out, "study", arguments, stale=("table.md", "table.csv"))
     (run.path / "runs").mkdir(exist_ok=True)
-    jobs = list(_jobs(study, seeds, run.path / "runs", data_dir, device))
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
     due = [job for job in jobs if not _is_done(job)]
-    with Progress(len(due), f"study {name}", "runs") as progress:
-        for cell, path in _results(due, workers or _cores()):
-            progress.announce(f"{cell}: {path.name}")
-            progress.advance()
-    _summarise(run, study, jobs)
+    try:
+        with Progress(len(due), f"study {name}", "runs") as progress:
+            for cell, path in _results(due, workers or _cores()):
+                progress.announce(f"finished: {cell} ({path.name})")
+                progress.advance()
+    finally:
+        _summarise(run, study, [job for job in jobs if _is_done(job)])
     if study.pictures:
         _draw(jobs)
     run.finish()
@@ -101,8 +105,16 @@ def _jobs(
             yield cell.name, path, replace(settings, data_dir=data_dir, device=device)
 
 
+def _check_sources(jobs: list[Job]) -> None:
+    """Missing data are told now, not by a worker in an hour."""
+    for name in {source for _, _, settings in jobs for source in settings.sequence}:
+        make_source(name, size=jobs[0][2].config.image_size, data_dir=jobs[0][2].data_dir)
+
+
 def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettings:
-    config = VASEConfig.preset(cell.preset, entangled=cell.entangled, **cell.overrides)
+    config = VASEConfig.preset(
+        "compact", entangled=cell.entangled, as_printed=cell.as_printed, **cell.overrides
+    )
     return LifelongSettings(
         sequence=cell.sequence or study.sequence,
         steps=study.steps,
