@@ -28,6 +28,7 @@ STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
 IMPORT_NAMES = {
     "opencv-python": "cv2",
     "pillow": "PIL",
+    "scikit-learn": "sklearn",
     "stable-baselines3": "stable_baselines3",
 }
 
@@ -56,10 +57,12 @@ def project() -> dict[str, Any]:
 
 
 def declared_packages() -> set[str]:
-    """Import names of the dependencies that a plain installation brings."""
+    """Import names of the dependencies that an installation brings, with its extras for users."""
+    optional = project()["project"]["optional-dependencies"]
+    extras = [text for name, texts in optional.items() if name != "dev" for text in texts]
     distributions = {
         "".join(c for c in text.partition(">")[0] if c.isalnum() or c in "-_.").lower()
-        for text in project()["project"]["dependencies"]
+        for text in (*project()["project"]["dependencies"], *extras)
     }
     return {IMPORT_NAMES.get(name, name) for name in distributions}
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def run_study(
     study = STUDIES[name] if steps is None else replace(STUDIES[name], steps=steps)
     jobs = list(_jobs(study, seeds, Path(out) / "runs", data_dir, device))
     _check_sources(jobs)
+    if study.disentanglement and find_spec("sklearn") is None:
+        raise ValueError(f"study {name} needs scikit-learn: pip install 'vase_rl[studies]'")
     run = RunDirectory(out, "study", arguments, stale=("table.md", "table.csv"))
     (run.path / "runs").mkdir(exist_ok=True)
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
