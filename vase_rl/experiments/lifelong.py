@@ -83,56 +83,64 @@ def run_lifelong(settings: LifelongSettings) -> dict[str, Any]:
 
     Raises:
         ValueError: a source is unknown, or its data are missing.
+        FloatingPointError: the learner diverged.
     """
     started = time.perf_counter()
     names = list(dict.fromkeys(settings.sequence))
-    make = {
-        split: {name: _source(name, split, settings) for name in names}
-        for split in ("train", "test", "probe")
-    }
+    train, test, probed = (
+        {name: _source(name, split, settings) for name in names}
+        for split in ("train", "test", "train")
+    )
     vase = VASE(settings.config, seed=settings.seed, device=settings.device)
-    probes = OnlineProbes(make["probe"], make["test"], settings.config.latents, settings.seed + 1)
-    record, spans, left = Record(), [], []
-    pause = max(1, settings.steps // settings.evaluations)
-    evaluations = 0
+    probes = OnlineProbes(probed, test, settings.config.latents, settings.seed + 1)
+    record, spans, losses = Record(), [], []
     for visit, name in enumerate(settings.sequence):
-        first = evaluations
-        for step in range(settings.steps):
-            batch = make["train"][name].sample(settings.config.batch_size).frames
-            record.add(visit * settings.steps + step, vase.update(batch))
-            if not settings.probes:
-                continue
-            if step % PROBE_EVERY == 0:
-                probes.train(vase)
-            if (step + 1) % pause == 0:
-                probes.evaluate(vase)
-                evaluations += 1
-        probes.leave(name)
-        spans.append(Span(name, first, evaluations))
-        left.append({source: _loss(vase, probes, source) for source in names})
+        before = probes.evaluations
+        _visit(visit, train[name], vase, probes, record, settings)
+        spans.append(Span(name, before, probes.evaluations))
+        losses.append({source: _loss(vase, probes, source) for source in names})
     if settings.save_to is not None:
         vase.save(Path(settings.save_to))
     return {
         **_switching(settings, record),
         **(_probe_results(probes, spans) if settings.probes else {}),
         **_latents(vase),
-        **(disentanglement_of(vase, make["test"]) if settings.disentanglement else {}),
+        **(disentanglement_of(vase, test) if settings.disentanglement else {}),
         **_collapse(vase, record, settings),
-        "reconstruction_loss": left,
+        "reconstruction_loss": losses,
         "record": vars(record) | {"switches": [vars(s) for s in record.switches]},
         "seconds": round(time.perf_counter() - started, 1),
     }
 
 
+def _visit(
+    visit: int,
+    source: Source,
+    vase: VASE,
+    probes: OnlineProbes,
+    record: Record,
+    settings: LifelongSettings,
+) -> None:
+    """All batches of one source, with the probes learning and being evaluated beside."""
+    pause = max(1, settings.steps // settings.evaluations)
+    for step in range(settings.steps):
+        batch = source.sample(settings.config.batch_size).frames
+        record.add(visit * settings.steps + step, vase.update(batch))
+        if settings.probes and step % PROBE_EVERY == 0:
+            probes.train(vase)
+        if settings.probes and (step + 1) % pause == 0:
+            probes.evaluate(vase)
+    probes.leave(source.name)
+
+
 def _source(name: str, split: str, settings: LifelongSettings) -> Source:
-    """A source at the learner's size; the probes have their own, so that they change nothing."""
-    own = split == "probe"
+    """A source at the learner's size. Sources do not share their random state."""
     return make_source(
         name,
         size=settings.config.image_size,
         seed=settings.seed,
         data_dir=settings.data_dir,
-        split="train" if own else split,
+        split=split,
     )
 
 

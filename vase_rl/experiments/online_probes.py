@@ -98,6 +98,11 @@ class OnlineProbes:
                 for kind in _kinds(source)
             ]
 
+    @property
+    def evaluations(self) -> int:
+        """How often the probes were evaluated."""
+        return len(self.probes[0].scores)
+
     def train(self, vase: VASE) -> None:
         """One step of every probe on fresh frames of its own source."""
         batches = {name: source.sample(BATCH) for name, source in self.sources.items()}
