@@ -140,6 +140,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"decoder_distance": "l2"}, r"decoder_distance must be one of .*kl_old_new.*got 'l2'"),
     ({"decoder_reduction": "max"}, r"decoder_reduction must be one of .*got 'max'"),
     ({"encoder_reduction": "max"}, r"encoder_reduction must be one of .*got 'max'"),
+    ({"encoder_latents": "spare"}, r"encoder_latents must be one of .*used.*got 'spare'"),
     ({"loss_test": "both"}, r"loss_test must be one of .*two_sided.*got 'both'"),
     ({"loss_deviations": 0}, r"loss_deviations must be a finite number above 0, got 0"),
     ({"confirmation_frames": 0}, r"confirmation_frames must be a positive integer, got 0"),

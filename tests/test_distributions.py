@@ -17,6 +17,7 @@ from vase_rl.distributions import (
     capacity_term,
     decoder_divergence,
     expected_pixels,
+    gaussian_divergence,
     kl_to_standard_normal,
     loss_floor,
     negative_log_likelihood,
@@ -40,7 +41,7 @@ def test_wasserstein_distance_is_that_of_full_gaussians():
     """‖μ−μ'‖² + tr(A + B − 2·(A^½·B·A^½)^½), which covers any covariances A and B."""
     mean, other_mean = torch.randn(20, 5), torch.randn(20, 5)
     std, other_std = torch.rand(20, 5) + 0.05, 2 * torch.rand(20, 5) + 0.05
-    for i, distance in enumerate(squared_wasserstein(mean, std, other_mean, other_std)):
+    for i, distance in enumerate(squared_wasserstein(mean, std, other_mean, other_std).sum(1)):
         a, b = (np.diag(s[i].double().numpy() ** 2) for s in (std, other_std))
         root = sqrtm(a)
         gap = (mean[i] - other_mean[i]).double().numpy()
@@ -88,6 +89,13 @@ def test_the_loss_floor_is_the_loss_of_a_perfect_output():
     x = torch.rand(1, 3, 8, 8)
     assert float(negative_log_likelihood(x, x, GAUSSIAN)) == pytest.approx(loss_floor(GAUSSIAN))
     assert loss_floor(GAUSSIAN) < 0.0
+
+
+def test_gaussian_divergence():
+    mean, other_mean = torch.randn(2, 5, 4)
+    std, other_std = 0.1 + torch.rand(2, 5, 4)
+    expected = kl_divergence(Normal(mean, std), Normal(other_mean, other_std))
+    torch.testing.assert_close(gaussian_divergence(mean, std, other_mean, other_std), expected)
 
 
 def test_bernoulli_decoder_divergence():

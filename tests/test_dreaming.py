@@ -23,6 +23,7 @@ MASKS = torch.tensor(
         [False, False, True, True, False, False],
     ]
 )
+USED = MASKS & torch.tensor([True, True, False, True, True, False])
 
 
 @pytest.fixture(name="networks")
@@ -31,7 +32,7 @@ def _networks() -> VASENetworks:
 
 
 def dreamt(networks: VASENetworks, past: list[int], seed: int = 0) -> Dream:
-    return dream(networks, past, MASKS, torch.Generator().manual_seed(seed), CONFIG)
+    return dream(networks, past, MASKS, USED, torch.Generator().manual_seed(seed), CONFIG)
 
 
 @pytest.mark.parametrize("past", [[0], [2], [0, 1], [0, 2]])
@@ -53,7 +54,7 @@ def test_dreamt_latents_follow_the_prior_and_the_mask_of_their_environment(netwo
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_dream_is_what_the_snapshot_makes_of_its_latents(networks, likelihood):
     config = tiny(likelihood=likelihood)
-    memory = dream(networks, [0, 1], MASKS, torch.Generator().manual_seed(0), config)
+    memory = dream(networks, [0, 1], MASKS, USED, torch.Generator().manual_seed(0), config)
     output = networks.decoder(memory.latents, memory.environments)
     torch.testing.assert_close(memory.output, output)
     torch.testing.assert_close(memory.frames, expected_pixels(output, config))
@@ -135,3 +136,14 @@ def test_a_mean_is_the_sum_shared_out(networks):
         decoder_proximity(memory, output, shared) * CONFIG.image_size**2 * CONFIG.channels,
         decoder_proximity(memory, output, CONFIG),
     )
+
+
+def test_unused_latents_may_be_left_out(networks):
+    memory = dreamt(networks, [0, 1])
+    moved = memory.mean + torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    config = replace(CONFIG, encoder_latents="used")
+    assert float(encoder_proximity(memory, moved, memory.std, config)) == 0.0
+    assert float(encoder_proximity(memory, moved, memory.std, CONFIG)) == pytest.approx(2.0)
+    moved = memory.mean + torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    share = float((memory.environments == 0).float().mean())
+    assert float(encoder_proximity(memory, moved, memory.std, config)) == pytest.approx(share)

@@ -36,7 +36,7 @@ class Step:
         self.noise = torch.randn(9, config.latents)
         snapshot = VASENetworks(config)
         generator = torch.Generator().manual_seed(0)
-        self.memory = dream(snapshot, [0, 2], MASKS, generator, config) if dreaming else None
+        self.memory = dream(snapshot, [0, 2], MASKS, MASKS, generator, config) if dreaming else None
         self.losses = self.run()
 
     def run(self, memory: Dream | None = None) -> StepLosses:
@@ -76,7 +76,7 @@ def test_every_term_by_its_own_definition(name):
     kl = kl_divergence(Normal(mean, std), Normal(0.0, 1.0))[:, MASK].sum(1).mean()
     new_mean, new_std = networks.encoder(memory.frames)
     new_output = networks.decoder(memory.latents, memory.environments)
-    encoder = squared_wasserstein(new_mean, new_std, memory.mean, memory.std).mean()
+    encoder = squared_wasserstein(new_mean, new_std, memory.mean, memory.std).sum(1).mean()
     decoder = decoder_divergence(memory.output, new_output, config).mean()
     here = networks.classifier(networks.encoder.features(step.x))
     there = networks.classifier(networks.encoder.features(memory.frames))

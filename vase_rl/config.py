@@ -14,6 +14,7 @@ SnapshotSync = Literal["switch", "interval", "both"]
 EncoderDistance = Literal["wasserstein", "kl"]
 DecoderDistance = Literal["kl_old_new", "kl_new_old"]
 Reduction = Literal["sum", "mean"]
+EncoderLatents = Literal["all", "used"]
 LossTest = Literal["upper", "two_sided"]
 
 
@@ -137,6 +138,8 @@ class VASEConfig:
     """D[q, q_old] of eq. 7: the squared 2-Wasserstein distance, or KL(old‖new)."""
     encoder_reduction: Reduction = "sum"
     """How the encoder distance is reduced over latents."""
+    encoder_latents: EncoderLatents = "all"
+    """Latents that the encoder distance counts: all, or those that the dreamt environment uses."""
     decoder_distance: DecoderDistance = "kl_old_new"
     """D[p, p_old] of eq. 7: KL(old‖new), or KL(new‖old)."""
     decoder_reduction: Reduction = "sum"
@@ -272,6 +275,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "snapshot_sync": get_args(SnapshotSync),
     "encoder_distance": get_args(EncoderDistance),
     "encoder_reduction": get_args(Reduction),
+    "encoder_latents": get_args(EncoderLatents),
     "decoder_distance": get_args(DecoderDistance),
     "decoder_reduction": get_args(Reduction),
     "loss_test": get_args(LossTest),

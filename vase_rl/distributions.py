@@ -17,18 +17,18 @@ def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
 
 
 def squared_wasserstein(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance between diagonal Gaussians (B, N) → (B,).
+    """Squared 2-Wasserstein distance between diagonal Gaussians, latent by latent, (B, N).
 
-    W₂² = ‖μ − μ'‖² + ‖σ − σ'‖², the encoder proximity of eq. 7.
+    Its sum over latents is W₂² = ‖μ − μ'‖² + ‖σ − σ'‖², the encoder proximity of eq. 7.
     """
-    return (mean - other_mean).square().sum(1) + (std - other_std).square().sum(1)
+    return (mean - other_mean).square() + (std - other_std).square()
 
 
 def gaussian_divergence(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor) -> Tensor:
-    """KL(N(mean, std²) ‖ N(other_mean, other_std²)) of diagonal Gaussians, (B, N) → (B,), nats."""
+    """KL(N(mean, std²) ‖ N(other_mean, other_std²)) in nats, latent by latent, (B, N)."""
     ratio = std / other_std
     gap = (mean - other_mean) / other_std
-    return (0.5 * (ratio.square() + gap.square() - 1.0) - ratio.log()).sum(1)
+    return 0.5 * (ratio.square() + gap.square() - 1.0) - ratio.log()
 
 
 def negative_log_likelihood(output: Tensor, x: Tensor, config: VASEConfig) -> Tensor:

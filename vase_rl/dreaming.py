@@ -32,6 +32,8 @@ class Dream:
     mean: Tensor
     std: Tensor
     """q_φ'(z|x'), each (B, N)."""
+    used: Tensor
+    """uˢ', bool (B, N)."""
 
 
 @torch.no_grad()
@@ -39,6 +41,7 @@ def dream(
     snapshot: VASENetworks,
     past: list[int],
     masks: Tensor,
+    used: Tensor,
     generator: torch.Generator,
     config: VASEConfig,
 ) -> Dream:
@@ -47,6 +50,7 @@ def dream(
     Args:
         past: indices of the environments to dream of, not empty.
         masks: aˢ of every environment, bool (K, N).
+        used: uˢ of every environment, bool (K, N).
         generator: on the CPU, wherever the networks are.
     """
     device, size = masks.device, config.dream_batch_size
@@ -56,7 +60,7 @@ def dream(
     output = snapshot.decoder(z, environments)
     frames = expected_pixels(output, config)
     mean, std = snapshot.encoder(frames)
-    return Dream(environments, z, frames, output, mean, std)
+    return Dream(environments, z, frames, output, mean, std, used[environments])
 
 
 def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConfig) -> Tensor:
@@ -65,8 +69,10 @@ def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConf
         distance = squared_wasserstein(mean, std, memory.mean, memory.std)
     else:
         distance = gaussian_divergence(memory.mean, memory.std, mean, std)
+    if config.encoder_latents == "used":
+        distance = distance * memory.used
     shared = 1 if config.encoder_reduction == "sum" else mean.shape[1]
-    return distance.mean() / shared
+    return distance.sum(1).mean() / shared
 
 
 def decoder_proximity(memory: Dream, output: Tensor, config: VASEConfig) -> Tensor:

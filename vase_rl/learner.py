@@ -277,11 +277,14 @@ class VASE:
         if self.snapshot is None:
             return None
         masks = torch.stack([e.latent_mask for e in self.environments])
+        used = torch.stack([e.used_latents for e in self.environments])
         past = [i for i in range(self.snapshot_environments) if i != self.environment]
         if not self.config.clustering:
             # The only environment holds all worlds so far; the present mask is that of the last.
             past, masks = [0], torch.ones_like(masks)
-        return dream(self.snapshot, past, masks, self.generator, self.config) if past else None
+        if not past:
+            return None
+        return dream(self.snapshot, past, masks, used, self.generator, self.config)
 
     def _after_step(self, present: Environment, alpha: Tensor) -> None:
         weight = max(ATYPICALITY_WEIGHT, 1.0 / present.updates)
