@@ -122,6 +122,7 @@ BAD_INPUT = [
     (["inspect", "gone.pt"], "gone.pt"),
     (["study"], "the following arguments are required: STUDY"),
     (["study", "socks"], "STUDY must be one of sequences, "),
+    (["study", "ablation", "--only", "SADA"], "conditions of ablation (SDA; SD; SA; "),
     (["study", "dreaming"], "VASE_RL_DATA"),
     (["study", "disentanglement", "--seeds", "3-1"], "seeds as in 0,1,2 or 10-14, got '3-1'"),
     (["study", "disentanglement", "--seeds", "a"], "seeds as in 0,1,2 or 10-14, got 'a'"),

@@ -193,6 +193,10 @@ def _add_study(commands: Any) -> None:
         "--steps", type=_whole(10), metavar="N", help="batches per visit (default: the study's)"
     )
     parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME",
+        help="run this condition alone; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
         "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion"
     )
     parser.add_argument(
@@ -306,6 +310,7 @@ def _study(options: argparse.Namespace, arguments: list[str]) -> None:
         arguments,
         seeds=options.seeds or range(options.seed, options.seed + 3),
         steps=options.steps,
+        only=options.only,
         data_dir=options.data_dir,
         workers=options.workers,
         device=options.device,

@@ -35,6 +35,7 @@ def run_study(
     *,
     seeds: Sequence[int],
     steps: int | None = None,
+    only: Sequence[str] = (),
     data_dir: str | None = None,
     workers: int | None = None,
     device: str = "auto",
@@ -47,15 +48,14 @@ def run_study(
         arguments: the command line's, for the record.
         seeds: one run per cell and seed.
         steps: batches per visit; the study's own by default.
+        only: names of the conditions to run; all by default.
         workers: processes side by side, of one thread each; as many as there are cores by default.
         device: of the learners.
 
     Raises:
-        ValueError: no such study, data are missing, or `out` cannot be written.
+        ValueError: no such study or condition, data are missing, or `out` cannot be written.
     """
-    if name not in STUDIES:
-        raise ValueError(f"STUDY must be one of {', '.join(STUDIES)}, got {name!r}")
-    study = STUDIES[name] if steps is None else replace(STUDIES[name], steps=steps)
+    study = _chosen(name, steps, only)
     jobs = list(_jobs(study, seeds, Path(out) / "runs", data_dir, device))
     _check_sources(jobs)
     if study.disentanglement and find_spec("sklearn") is None:
@@ -75,6 +75,20 @@ def run_study(
         _draw(jobs)
     run.finish()
     return run
+
+
+def _chosen(name: str, steps: int | None, only: Sequence[str]) -> Study:
+    if name not in STUDIES:
+        raise ValueError(f"STUDY must be one of {', '.join(STUDIES)}, got {name!r}")
+    study = STUDIES[name]
+    names = [cell.name for cell in study.cells]
+    unknown = [condition for condition in only if condition not in names]
+    if unknown:
+        raise ValueError(
+            f"--only must name conditions of {name} ({'; '.join(names)}), got {unknown[0]!r}"
+        )
+    cells = tuple(cell for cell in study.cells if not only or cell.name in only)
+    return replace(study, cells=cells, steps=study.steps if steps is None else steps)
 
 
 def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
