@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vase_rl import UpdateReport
 from vase_rl.experiments import progress as progress_module
-from vase_rl.experiments.history import History
+from vase_rl.experiments.history import MERGED, History
 from vase_rl.experiments.pictures import PAUSE, gif, png, stack, strip, together
+from vase_rl.experiments.plots import save_timeline
 from vase_rl.experiments.progress import Progress
 from vase_rl.experiments.results import RunDirectory, plain
 from vase_rl.experiments.scoring import Switch, Visit
@@ -111,6 +113,25 @@ def test_history_tells_visits_switches_and_openings_and_survives_a_file(tmp_path
         assert np.isnan(kept.loss[0])
         assert kept.loss[1:] == [5.0] * 4
         assert kept.score.missed == 1
+
+
+def test_a_candidate_that_is_merged_back_was_no_environment(tmp_path: Path) -> None:
+    def report(merged: bool) -> UpdateReport:
+        nothing = np.zeros(2, np.float32)
+        return UpdateReport(0, False, merged, merged, False, True, nothing > 0, nothing, {}, 1)
+
+    history = History()
+    history.add(_info("a", 0, new_environment=True), report(merged=False))
+    history.add(_info("a", 1, shift=True, new_environment=True), report(merged=False))
+    history.add(_info("a", 1), None)
+    assert history.score.false_environments == 1
+    history.add(_info("a", 0, shift=True), report(merged=True))
+    assert history.environment == [0, MERGED, MERGED, 0]
+    assert history.openings == [0]
+    assert history.score.false_environments == 0
+    save_timeline(history, tmp_path / "timeline.svg")
+    history.add(_info("b", 1, shift=True, new_environment=True), report(merged=False))
+    assert history.score.owners == ("a", "b")
 
 
 def test_strips_and_stacks_place_every_image(tmp_path: Path) -> None:

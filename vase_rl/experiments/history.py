@@ -14,6 +14,8 @@ from ..files import write_whole
 from ..reports import UpdateReport
 from .scoring import Score, Switch, Visit, score
 
+NONE_YET, MERGED = -1, -2
+
 
 @dataclass
 class History:
@@ -22,7 +24,8 @@ class History:
     Attributes:
         sources: names of the sources, by number in order of appearance.
         source: number of the source that each frame came from.
-        environment: the learner's environment after each frame; −1 before the first.
+        environment: the learner's environment after each frame; `NONE_YET` before the first,
+            `MERGED` for a candidate that was merged back.
         loss: its reconstruction loss after each frame, in nats; NaN before the first.
         switches: changes of environment.
         openings: frame at which each environment was opened.
@@ -78,15 +81,23 @@ class History:
             self.test_frames.append(frame)
             self.atypicality.append(report.atypicality)
             if report.merged:
-                self.openings.pop()
+                self._forget_candidate()
         if seen["new_environment"]:
             self.openings.append(frame)
-        self.environment.append(seen["environment"] if self.openings else -1)
+        self.environment.append(seen["environment"] if self.openings else NONE_YET)
         self.loss.append(seen["reconstruction_loss"] if seen["updates"] else float("nan"))
         if not seen["shift"]:
             return None
         self.switches.append(Switch(frame, seen["environment"], seen["new_environment"]))
         return self.switches[-1]
+
+    def _forget_candidate(self) -> None:
+        """The environment opened last was a known one under a new name; its index is free."""
+        index = len(self.openings) - 1
+        opened = self.openings.pop()
+        for frame in range(opened, self.frames - 1):
+            if self.environment[frame] == index:
+                self.environment[frame] = MERGED
 
     def save(self, path: Path) -> None:
         """Write an `.npz` file."""

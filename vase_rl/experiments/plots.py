@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ..files import write_whole
-from .history import History
+from .history import MERGED, History
 from .pictures import Images, strip
 from .probes import Probe
 from .scoring import Switch
@@ -138,7 +138,9 @@ def _environment_bands(axes: Axes, history: History, y: float, height: float) ->
     owners = history.score.owners
     for start, end, environment in runs(history.environment):
         name, colour, hatch = "", "#f1f1ed", "////"
-        if environment >= 0:
+        if environment == MERGED:
+            colour = MUTED
+        elif environment >= 0:
             colour = world_colour(history.sources, owners[environment])
             name, hatch = f"environment {environment}", ""
         axes.broken_barh(
