@@ -54,14 +54,23 @@ def load(path: Path) -> VASE:
 # ---------------------------------------------------------------- going on
 
 
+WAYS: dict[str, tuple[dict[str, Any], list[int]]] = {
+    "default": ({}, [6, 3, 2]),
+    "Adam's moments cleared": ({"reset_optimizer": True}, [6, 3, 2]),
+    "confirmed early": ({"confirmation_frames": 60}, [6, 3, 2]),
+    "one environment": ({"clustering": False, "snapshot_interval": 4, "burn_in": 2}, [14]),
+}
+
+
+@pytest.mark.parametrize(("overrides", "updates"), WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS.keys())
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop):
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop, overrides, updates):
     path = tmp_path / "vase.pt"
-    go_on(fresh(), 0, stop).save(path)
+    go_on(fresh(**overrides), 0, stop).save(path)
     torch.randn(7)  # another process has another global generator
     resumed = go_on(load(path), stop, len(STORY))
-    uninterrupted = go_on(fresh(), 0, len(STORY))
-    assert [e.updates for e in uninterrupted.environments] == [6, 3, 2]  # the story has its turns
+    uninterrupted = go_on(fresh(**overrides), 0, len(STORY))
+    assert [e.updates for e in uninterrupted.environments] == updates  # the story has its turns
     np.testing.assert_equal(flat(state_of(resumed)), flat(state_of(uninterrupted)))
 
 

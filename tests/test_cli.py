@@ -126,6 +126,7 @@ BAD_INPUT = [
     (["study", "dreaming"], "VASE_RL_DATA"),
     (["study", "disentanglement", "--seeds", "3-1"], "seeds as in 0,1,2 or 10-14, got '3-1'"),
     (["study", "disentanglement", "--seeds", "a"], "seeds as in 0,1,2 or 10-14, got 'a'"),
+    (["study", "disentanglement", "--seeds", "0,0"], "must be different seeds as in"),
     (["study", "disentanglement", "--workers", "0"], "number of at least 1, got '0'"),
 ]
 

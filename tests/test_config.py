@@ -75,6 +75,10 @@ def test_the_recipe_as_printed():
     assert (config.encoder_dreaming_weight, config.decoder_dreaming_weight) == (1000.0, 20.0)
     assert (config.capacity_form, config.gamma, config.capacity_max) == ("squared", 100.0, 35.0)
     assert (config.mask_updates, config.burn_in) == ("hysteresis", 0)
+    small, compact = VASEConfig.preset("compact", as_printed=True), VASEConfig.preset("compact")
+    sizes = ("image_size", "space_to_depth", "filters", "hidden", "latents")
+    paper = {field: getattr(compact, field) for field in sizes}
+    assert small == dataclasses.replace(config, **paper)
     entangled = VASEConfig.preset("ablation", as_printed=True, entangled=True)
     assert (entangled.capacity_form, entangled.beta, entangled.gamma) == ("bounded", 1.0, 0.0)
 

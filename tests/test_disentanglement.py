@@ -8,6 +8,7 @@ import pytest
 from vase_rl.experiments.disentanglement import (
     all_scores,
     binned,
+    chance_information,
     dci,
     entropies,
     factor_matrix,
@@ -47,10 +48,22 @@ def test_a_perfect_representation(factors):
 def test_noise(factors):
     scores = all_scores(noise(FRAMES, 5), factors)
     assert scores["mig"] < 0.02
+    assert scores["modularity"] == 0.0
     assert scores["sap"] < 0.05
     assert scores["dci_disentanglement"] < 0.05
     assert scores["dci_informativeness"] == pytest.approx(1 / BINS, abs=0.04)
     assert scores["factor_vae"] == pytest.approx(1 / K, abs=0.12)
+
+
+@pytest.mark.parametrize("idle", [0.0, 1.0])
+def test_idle_codes_count_for_nothing_whether_masked_or_noise(factors, idle):
+    codes = factors + 0.01 * noise(FRAMES, K)
+    padded = np.concatenate([codes, idle * noise(FRAMES, 4)], axis=1)
+    alone, beside = all_scores(codes, factors), all_scores(padded, factors)
+    assert beside["modularity"] == pytest.approx(alone["modularity"], abs=1e-6)
+    assert beside["mig"] == pytest.approx(alone["mig"], abs=0.02)
+    assert beside["dci_disentanglement"] == pytest.approx(alone["dci_disentanglement"], abs=0.05)
+    assert beside["factor_vae"] == 1.0
 
 
 def test_a_rotation_by_45_degrees_is_informative_and_entangled(factors):
@@ -62,14 +75,16 @@ def test_a_rotation_by_45_degrees_is_informative_and_entangled(factors):
     assert gap[2] > 0.98
     assert mig(information, entropy) == pytest.approx(gap.mean())
     # Two codes speak of two factors alike, out of two possible others; the third of one.
-    assert modularity(information) == pytest.approx((0.5 + 0.5 + 1) / 3, abs=0.05)
+    assert modularity(information, chance_information(factors)) == pytest.approx(
+        (0.5 + 0.5 + 1) / 3, abs=0.05
+    )
 
 
 def test_a_doubled_code_has_no_gap_and_stays_modular(factors):
     codes = np.concatenate([factors, factors], axis=1) + 0.01 * noise(FRAMES, 2 * K)
     information, entropy = information_of(codes, factors)
     assert mig(information, entropy) == pytest.approx(0, abs=0.03)
-    assert modularity(information) > 0.98
+    assert modularity(information, chance_information(factors)) > 0.98
 
 
 def test_mutual_information_of_equal_and_independent_columns(factors):

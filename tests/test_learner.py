@@ -560,15 +560,59 @@ def test_a_new_world_is_confirmed_when_enough_of_it_was_seen():
     assert [e.confirmed for e in vase.environments] == [True, True]
 
 
-def test_a_candidate_is_decided_when_it_is_left():
+def test_a_candidate_is_confirmed_when_it_is_left():
     vase = learner(confirmation_frames=100_000)
     for world in (bars, checkers, discs):
         watch(vase, world, 5)
     assert [e.confirmed for e in vase.environments] == [True, True, False]
-    watch(vase, bars_on_the_left, 1)
-    for world in (checkers, bars):
-        watch(vase, world, 4)
+    watch(vase, bars, 4)
     assert [e.confirmed for e in vase.environments] == [True, True, True]
+
+
+def with_a_candidate_that_repeats_bars(**overrides: Any) -> VASE:
+    vase = learner(confirmation_frames=100_000, shift_threshold=1.15, **overrides)
+    watch(vase, bars, 30)
+    watch(vase, bars_on_the_left, 2)
+    watch(vase, bars, 20, np.random.default_rng(8))
+    assert (vase.environment, len(vase.environments)) == (1, 2)
+    return vase
+
+
+def test_a_candidate_is_merged_back_when_it_is_left_for_a_new_world():
+    """The new world takes over the index: that is a shift all the same."""
+    report = watch(with_a_candidate_that_repeats_bars(), checkers, 2)[-1]
+    assert (report.environment, report.new_environment, report.merged) == (1, True, True)
+    assert report.shift
+
+
+def test_a_candidate_makes_room_for_a_new_world():
+    vase = with_a_candidate_that_repeats_bars(max_environments=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reports = watch(vase, checkers, 3)
+    assert [r.candidate for r in reports] == [True, True, False]
+    assert reports[1].merged
+    assert (reports[2].environment, reports[2].new_environment) == (1, True)
+    assert vase.environments[0].frames > 30 * 32 + 20 * 32
+
+
+def test_a_passing_oddity_leaves_no_environment():
+    vase = learner()
+    watch(vase, bars, 10)
+    assert watch(vase, checkers, 2)[-1].new_environment
+    report = watch(vase, bars, 2)[-1]
+    assert (report.environment, report.merged, report.shift) == (0, True, True)
+    assert len(vase.environments) == 1
+    assert vase.environments[0].frames == 10 * 32
+    assert vase.snapshot_environments == 1
+
+
+def test_the_papers_rule_knows_no_candidates():
+    vase = learner(inference="algorithm1", burn_in=5)
+    watch(vase, bars, 30)
+    opened = watch(vase, checkers, 4)
+    assert any(r.new_environment for r in opened)
+    assert all(e.confirmed for e in vase.environments)
 
 
 # ---------------------------------------------------------------- no room for another environment

@@ -128,6 +128,7 @@ def test_a_candidate_that_is_merged_back_was_no_environment(tmp_path: Path) -> N
     history.add(_info("a", 0, shift=True), report(merged=True))
     assert history.environment == [0, MERGED, MERGED, 0]
     assert history.openings == [0]
+    assert [(s.frame, s.new) for s in history.switches] == [(1, False), (3, False)]
     assert history.score.false_environments == 0
     save_timeline(history, tmp_path / "timeline.svg")
     history.add(_info("b", 1, shift=True, new_environment=True), report(merged=False))

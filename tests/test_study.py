@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from vase_rl import VASE, VASEConfig
+from vase_rl import VASE, UpdateReport, VASEConfig
 from vase_rl.envs import make_source
 from vase_rl.experiments import study as study_module
-from vase_rl.experiments.lifelong import LifelongSettings, run_lifelong
+from vase_rl.experiments.lifelong import LifelongSettings, Record, _collapse, run_lifelong
 from vase_rl.experiments.online_probes import OnlineProbes
+from vase_rl.experiments.scoring import Visit, score
 from vase_rl.experiments.studies import BUILT_IN, CONDITIONS, STUDIES, Cell, Study
 from vase_rl.experiments.study import run_study
 from vase_rl.experiments.tables import Column
@@ -51,6 +52,37 @@ def test_a_run_is_plain_json_and_repeats_itself(result):
     config = VASEConfig.preset("compact", **SMALL)
     again = run_lifelong(LifelongSettings(BUILT_IN, STEPS, config, device="cpu"))
     assert json.dumps(again | {"seconds": 0}) == json.dumps(result | {"seconds": 0})
+
+
+def test_a_visit_without_training_is_a_collapse():
+    config = VASEConfig.preset("compact", **SMALL)
+    settings = LifelongSettings(("glyphs", "garments"), 10, config)
+    vase = VASE(config, seed=0, device="cpu")
+    record = Record(steps=[0, 5], kl=[3.0, 5.0])
+    found = _collapse(vase, record, settings)
+    assert found == {"kl_end": 0.0, "kl_least": 0.0, "collapsed": 1.0}
+    record = Record(steps=[0, 5, 10, 15], kl=[3.0, 5.0, 2.0, 2.0])
+    assert _collapse(vase, record, settings)["collapsed"] == 0.0
+
+
+def test_a_candidate_that_was_given_up_finds_no_boundary():
+    """B is taken for a new world and then for A after all: its boundary was missed."""
+
+    def report(environment, **true):
+        flags = dict(new_environment=False, shift=False, merged=False) | true
+        nothing = np.zeros(2, np.float32)
+        return UpdateReport(
+            environment=environment, candidate=False, trained=True, latent_mask=nothing > 0,
+            atypicality=nothing, losses=dict(kl=1.0, reconstruction=1.0), updates=1, **flags
+        )  # fmt: skip
+
+    record = Record()
+    record.add(0, report(0, new_environment=True))
+    record.add(102, report(1, new_environment=True, shift=True))
+    record.add(150, report(0, shift=True, merged=True))
+    visits = [Visit(0, 100, "a"), Visit(100, 200, "b")]
+    found = score(visits, record.openings, record.switches)
+    assert (found.environments_found, found.missed, found.false_switches) == (1, 1, 2)
 
 
 def test_probes_leave_the_learner_alone():
@@ -170,7 +202,7 @@ def test_every_study_can_be_built():
             VASEConfig.preset(
                 "compact", entangled=cell.entangled, as_printed=cell.as_printed, **cell.overrides
             )
-    assert len(STUDIES["ablation"].cells) == 16
+    assert len(STUDIES["ablation"].cells) == 17
 
 
 def test_an_unknown_study(tmp_path):

@@ -53,7 +53,7 @@ class VASEConfig:
     # --- optimisation (A.1) ---
     learning_rate: float = 6e-4
     reset_optimizer: bool = False
-    """Clear Adam's moments when the environment changes: what it gathered in one world pushes the
+    """Clear Adam's moments when an environment is left: what was gathered in one world pushes the
     weights on in the next, also those of latents that are masked there."""
     batch_size: int = 64
     """Frames per training step; larger batches are tested whole and trained on in part."""
@@ -248,9 +248,9 @@ class VASEConfig:
                 "imagination".
             entangled: the paper's entangled baseline, a standard VAE loss (β = 1, no capacity
                 target).
-            as_printed: the paper's recipe in every choice: Algorithm 1 at once and from the first
-                batch on, masks with hysteresis, a snapshot every τ steps, α = 1000 and β = 20, and
-                the squared capacity term unless `entangled`.
+            as_printed: the paper's recipe in every choice: Algorithm 1 from the first batch on,
+                masks with hysteresis, a snapshot every τ steps, α = 1000 and β = 20, and the
+                squared capacity term unless `entangled`. Of "compact" only the sizes are left.
             **overrides: any field.
 
         Raises:
@@ -260,6 +260,8 @@ class VASEConfig:
             raise ValueError(f"preset must be one of {sorted(PRESETS)}, got {name!r}")
         values = {**PRESETS[name]}
         if as_printed:
+            if name == "compact":
+                values = {field: values[field] for field in _SIZES}
             values.update(AS_PRINTED)
         if entangled:
             values.update(capacity_form="bounded", beta=1.0, gamma=0.0)
@@ -339,8 +341,9 @@ AS_PRINTED: dict[str, Any] = dict(
     inference="algorithm1", loss_test="upper", persistence=1, burn_in=0,
     mask_updates="hysteresis", minimum_active=1, snapshot_sync="interval",
     encoder_dreaming_weight=1000.0, decoder_dreaming_weight=20.0,
-    capacity_form="squared", capacity_start=0.0, reset_optimizer=False,
+    capacity_form="squared", reset_optimizer=False,
 )  # fmt: skip
+_SIZES = ("image_size", "space_to_depth", "filters", "hidden", "latents")
 
 ENTANGLED: dict[str, dict[str, Any]] = {
     "dmlab": dict(atypicality_threshold=20.0, atypicality_lower=10.0, atypicality_upper=40.0),

@@ -132,7 +132,7 @@ class VASE:
         return UpdateReport(
             environment=self.environment,
             new_environment=new,
-            shift=self.environment != before,
+            shift=self.environment != before or (new and known > 0),
             merged=len(self.environments) < known + new,
             candidate=held,
             trained=not held,
@@ -218,13 +218,16 @@ class VASE:
             self.running_atypicality = atypicality(self._sample(x))
 
     def _decide(self, x: Tensor) -> None:
-        """Confirm the present environment, or merge it back into the one that it repeats."""
+        """Confirm the present environment, or give it up."""
         if self.registry.decide():
             self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
             self.running_atypicality = atypicality(self._sample(x))
 
     def _stay_out(self, move: Move, x: Tensor) -> None:
         """All environments are taken: see the frames as the nearest one, and learn nothing."""
+        self._decide(x)
+        if len(self.environments) < self.config.max_environments:
+            return  # there is room after all, for the next batch that says the same
         if move.environment != self.environment:
             self._leave(move, x)
         if not self._warned_full:
@@ -314,6 +317,15 @@ class VASE:
         """(φ', θ') ← (φ, θ)."""
         self.snapshot = copy.deepcopy(self.networks).requires_grad_(False)
         self.snapshot_environments = len(self.environments)
+
+    def estimate_used_latents(self) -> None:
+        """Estimate which latents the present environment uses; done every `used_interval` steps.
+
+        Raises:
+            RuntimeError: before the first `update`.
+        """
+        self._require_environment("estimate_used_latents")
+        self._estimate_used(self.registry.present)
 
     @torch.no_grad()
     def _estimate_used(self, environment: Environment) -> None:

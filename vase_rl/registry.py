@@ -79,12 +79,15 @@ class Registry:
             present.trial = batch if trial is None else trial.merged(batch, math.inf)
 
     def open(self, mask: Tensor, moments: Moments, frames: int) -> None:
-        """Allocate environment m + 1 and go there; the first one needs no confirmation."""
+        """Allocate environment m + 1 and go there.
+
+        The first one needs no confirmation, and the paper's rule knows none.
+        """
         self.index = len(self.environments)
+        confirmed = not self.environments or self.config.inference == "algorithm1"
         unused = torch.zeros_like(mask)
-        first = not self.environments
         self.environments.append(
-            Environment(self.index, mask, unused, moments, frames=frames, confirmed=first)
+            Environment(self.index, mask, unused, moments, frames=frames, confirmed=confirmed)
         )
 
     def is_due(self) -> bool:
@@ -93,21 +96,25 @@ class Registry:
         return trial is not None and trial.count >= self.config.confirmation_frames
 
     def decide(self) -> bool:
-        """Confirm the present environment, or merge it back. Returns whether it was merged.
+        """Confirm the present environment, or give it up. Returns whether it was given up.
 
-        The few batches that opened it may have been an odd stretch of a known world. Its frames
-        are then counted as that world's, and its index is free again.
+        The few batches that opened it may have been an odd stretch of a known world. If all that
+        came after them looks like that world, its frames are counted there; if nothing came, it
+        was a passing oddity. Either way its index is free again.
         """
         candidate = self.present
         if candidate.confirmed:
             return False
         known = same_world(candidate, self.environments, self.config)
-        if known is None:
+        if known is None and candidate.trial is not None:
             candidate.confirmed, candidate.trial = True, None
             return False
-        known.moments = known.moments.merged(candidate.moments, self.config.moments_memory)
-        known.frames += candidate.frames
         # A candidate is the last one: no other opens before it is decided.
         self.environments.pop()
+        if known is None:
+            self.index = most_likely(candidate.moments, self.environments)
+            return True
+        known.moments = known.moments.merged(candidate.moments, self.config.moments_memory)
+        known.frames += candidate.frames
         self.index = known.index
         return True

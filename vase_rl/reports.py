@@ -18,8 +18,8 @@ class UpdateReport:
     shift: bool
     """Whether the environment differs from the one before this update."""
     merged: bool
-    """Whether the environment before this update turned out to be a known one under a new name; it
-    is gone, and its index free."""
+    """Whether the environment before this update turned out to be a known one under a new name, or
+    a passing oddity: it is gone, and its index free."""
     candidate: bool
     """Whether the batch speaks for another environment and was held back from training."""
     trained: bool

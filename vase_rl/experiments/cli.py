@@ -360,8 +360,11 @@ def _seeds(text: str) -> list[int]:
         )
     except ValueError:
         seeds = []
-    if not seeds or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
-        raise argparse.ArgumentTypeError(f"must be seeds as in 0,1,2 or 10-14, got {text!r}")
+    fit = all(0 <= seed <= LARGEST_SEED for seed in seeds)
+    if not seeds or not fit or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(
+            f"must be different seeds as in 0,1,2 or 10-14, got {text!r}"
+        )
     return seeds
 
 

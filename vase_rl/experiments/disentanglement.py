@@ -66,7 +66,7 @@ def all_scores(codes: Codes, factors: Factors, seed: int = 0) -> dict[str, float
         "dci_completeness": completeness,
         "dci_informativeness": informativeness,
         "sap": sap(codes, factors, seed),
-        "modularity": modularity(information),
+        "modularity": modularity(information, chance_information(factors)),
         "factor_vae": factor_vae(codes, factors, seed),
     }
 
@@ -109,10 +109,19 @@ def mig(information_NK: Matrix, entropy_K: Matrix) -> float:
     return float(((ordered[-1] - ordered[-2]) / entropy_K).mean())
 
 
-def modularity(information_NK: Matrix) -> float:
-    """How far each code that says anything speaks of one factor alone."""
-    best = information_NK.max(1)
-    speaking = information_NK[best > 0.01]
+def chance_information(factors: Factors) -> Matrix:
+    """Mutual information, (K,), that a code without any shows in so many frames and bins."""
+    bins = np.array([len(np.unique(v)) for v in factors.T])
+    return (CODE_BINS - 1) * (bins - 1) / (2 * len(factors))
+
+
+def modularity(information_NK: Matrix, chance_K: Matrix) -> float:
+    """How far each code that says anything speaks of one factor alone.
+
+    Codes that say no more than three times what chance would are left out, whether they are noise
+    or constant.
+    """
+    speaking = information_NK[(information_NK > 3 * chance_K).any(1)]
     if not len(speaking):
         return 0.0
     squared = speaking**2

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ..files import write_whole
 from ..reports import UpdateReport
-from .scoring import Score, Switch, Visit, score
+from .scoring import NOWHERE, Score, Switch, Visit, score, withdraw
 
-NONE_YET, MERGED = -1, -2
+NONE_YET, MERGED = -1, NOWHERE
 
 
 @dataclass
@@ -95,6 +95,7 @@ class History:
         """The environment opened last was a known one under a new name; its index is free."""
         index = len(self.openings) - 1
         opened = self.openings.pop()
+        withdraw(self.switches, opened)
         for frame in range(opened, self.frames - 1):
             if self.environment[frame] == index:
                 self.environment[frame] = MERGED

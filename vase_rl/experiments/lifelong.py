@@ -20,7 +20,7 @@ from ..reports import UpdateReport
 from .disentanglement import disentanglement_of
 from .forgetting import Span, forgetting, mean_of
 from .online_probes import OnlineProbe, OnlineProbes, position_variance
-from .scoring import Score, Switch, Visit, score
+from .scoring import Score, Switch, Visit, score, withdraw
 
 PROBE_EVERY = 2
 """Training steps of the learner per step of the probes; 1 in A.6. It halves their cost, which on a
@@ -65,7 +65,7 @@ class Record:
     def add(self, batch: int, report: UpdateReport) -> None:
         """Note what one update did."""
         if report.merged:
-            self.openings.pop()
+            withdraw(self.switches, self.openings.pop())
         if report.new_environment:
             self.openings.append(batch)
         if report.shift:
@@ -214,10 +214,15 @@ def _frozen(probe: OnlineProbe, spans: list[Span]) -> dict[str, float | None]:
 
 
 def _collapse(vase: VASE, record: Record, settings: LifelongSettings) -> dict[str, Any]:
-    """Whether the latents fell silent: KL below 1 nat at the end of a visit, or all masked."""
+    """Whether the latents fell silent: KL below 1 nat at the end of a visit, or all masked.
+
+    A visit without any training counts as 0 nats; all masked means all but `minimum_active`.
+    """
     kl, visits = np.asarray(record.kl), np.asarray(record.steps) // settings.steps
-    ends = [float(kl[visits == v][-10:].mean()) for v in range(len(settings.sequence))]
-    masked = any(not e.latent_mask.any() for e in vase.environments)
+    trained = [kl[visits == visit][-10:] for visit in range(len(settings.sequence))]
+    ends = [float(part.mean()) if len(part) else 0.0 for part in trained]
+    least = settings.config.minimum_active
+    masked = any(int(e.latent_mask.sum()) <= least for e in vase.environments)
     return {
         "kl_end": ends[-1],
         "kl_least": min(ends),
@@ -226,6 +231,7 @@ def _collapse(vase: VASE, record: Record, settings: LifelongSettings) -> dict[st
 
 
 def _latents(vase: VASE) -> dict[str, Any]:
+    vase.estimate_used_latents()
     masks = np.stack([e.latent_mask.cpu().numpy() for e in vase.environments])
     used = np.stack([e.used_latents.cpu().numpy() for e in vase.environments])
     return {

@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+NOWHERE = -2
+"""Where a switch into a candidate that was given up leads."""
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -39,6 +42,13 @@ class Switch:
     frame: int
     environment: int
     new: bool
+
+
+def withdraw(switches: list[Switch], opening: int) -> None:
+    """The environment opened at a frame is gone: the switch into it leads nowhere now."""
+    for place, switch in enumerate(switches):
+        if switch.frame == opening and switch.new:
+            switches[place] = Switch(opening, NOWHERE, False)
 
 
 @dataclass(frozen=True)

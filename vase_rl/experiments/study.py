@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from .. import __version__
 from ..config import VASEConfig
 from ..envs import make_source
 from ..files import write_whole
@@ -146,11 +147,14 @@ def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettin
 def _key(settings: LifelongSettings) -> dict[str, Any]:
     """What a result depends on: not where the data lie, nor where the learner is kept."""
     plain = json.loads(json.dumps(asdict(settings)))
-    return {k: v for k, v in plain.items() if k not in ("data_dir", "save_to", "device")}
+    kept = {k: v for k, v in plain.items() if k not in ("data_dir", "save_to")}
+    return {**kept, "releases": {"vase_rl": __version__, "torch": torch.__version__}}
 
 
 def _is_done(job: Job) -> bool:
     _, path, settings = job
+    if settings.save_to is not None and not Path(settings.save_to).exists():
+        return False
     try:
         return bool(json.loads(path.read_text())["settings"] == _key(settings))
     except (OSError, ValueError, KeyError, TypeError):
@@ -159,7 +163,12 @@ def _is_done(job: Job) -> bool:
 
 def _results(due: list[Job], workers: int) -> Iterator[tuple[str, Path]]:
     if workers == 1:
-        yield from map(_run, due)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield from map(_run, due)
+        finally:
+            torch.set_num_threads(threads)
         return
     # Leaving the block on Ctrl-C ends the workers; finished runs are on disk.
     with get_context("spawn").Pool(min(workers, max(len(due), 1)), _start_worker) as pool:
