@@ -78,7 +78,7 @@ class VASEConfig:
     clustering: bool = True
     """S: infer environments. Off, everything is environment 0: the snapshot is taken every
     `snapshot_interval` steps, for there is no switch, dreams draw every latent, and the mask
-    follows the stream with hysteresis after `burn_in` steps."""
+    follows every batch with hysteresis after `burn_in` steps."""
     dreaming: bool = True
     """D: the dreaming feedback loop. Off, the snapshot only feeds the classifier."""
     masking: bool = True

@@ -302,16 +302,18 @@ class VASE:
 
     def _revise_mask(self, present: Environment, alpha: Tensor) -> None:
         """The mask after a training step, as `mask_updates` says; that of world 0 stays ones."""
-        alone = not self.config.clustering
-        if present.index == 0 and not alone:
+        if not self.config.clustering:
+            # No entry tells when to ask, so every batch is asked (A.2): an average would come when
+            # training has already made the old latents typical of the new world.
+            if present.updates > self.config.burn_in:
+                present.latent_mask = hysteresis_mask(present.latent_mask, alpha, self.config)
+        elif present.index == 0:
             return
-        settling = self.config.burn_in if alone else MASK_SETTLING
-        if self.config.mask_updates == "every":
+        elif self.config.mask_updates == "every":
             present.latent_mask = entry_mask(alpha, self.config)
-        elif (self.config.mask_updates == "hysteresis" or alone) and present.updates > settling:
-            present.latent_mask = hysteresis_mask(
-                present.latent_mask, self.running_atypicality, self.config
-            )
+        elif self.config.mask_updates == "hysteresis" and present.updates > MASK_SETTLING:
+            smooth = self.running_atypicality
+            present.latent_mask = hysteresis_mask(present.latent_mask, smooth, self.config)
 
     def _sync_snapshot(self) -> None:
         """(φ', θ') ← (φ, θ)."""
