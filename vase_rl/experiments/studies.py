@@ -165,13 +165,14 @@ def _capacities() -> tuple[Cell, ...]:
     paper = dict(capacity_start=0.0, capacity_max=35.0, capacity_rate=6.3e-6)
     short = dict(capacity_start=0.0, capacity_max=25.0, capacity_rate=1 / 600)
     squared = dict(capacity_form="squared", gamma=100.0)
+    absolute = dict(capacity_form="absolute", gamma=4.0)
     return (
         Cell("bounded, the preset's C"),
         Cell("bounded, C = 25 from the start", dict(capacity_start=25.0)),
         Cell("bounded, C from 0 to 25 in 600 steps", short),
         Cell("squared (eq. 3), γ 100, the paper's C", {**squared, **paper}),
         Cell("squared (eq. 3), γ 100, C from 0 to 25 in 600", {**squared, **short}),
-        Cell("absolute, γ 4, C from 0 to 25 in 600", dict(capacity_form="absolute", gamma=4.0, **short)),
+        Cell("absolute, γ 4, C from 0 to 25 in 600", {**absolute, **short}),
     )  # fmt: skip
 
 
