@@ -15,7 +15,7 @@ from vase_rl.distributions import expected_pixels
 from vase_rl.dreaming import Dream, decoder_proximity, dream, encoder_proximity
 from vase_rl.networks import VASENetworks
 
-CONFIG = tiny(dream_batch_size=600)
+CONFIG = tiny(dream_batch_size=600, decoder_reduction="sum")
 MASKS = torch.tensor(
     [
         [True, True, True, True, True, True],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vase_rl.experiments import demo, stream, training
+from vase_rl.experiments import demo, stream, study, training
 from vase_rl.experiments.cli import build_parser, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -18,6 +18,7 @@ COMMANDS = re.findall(r"^vase-rl .*$", README, re.MULTILINE)
 WRITTEN = {
     "demo": demo.WRITTEN,
     "stream": stream.WRITTEN,
+    "study": study.WRITTEN,
     "train": training.WRITTEN,
     "evaluate": (),
     "inspect": (),

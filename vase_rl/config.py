@@ -132,7 +132,7 @@ class VASEConfig:
     # --- dreaming (eq. 7-9, A.3) ---
     encoder_dreaming_weight: float = 20.0
     """α of eq. 9, weight of the distance between the encodings of a dream."""
-    decoder_dreaming_weight: float = 20.0
+    decoder_dreaming_weight: float = 1000.0
     """β of eq. 9, weight of the distance between the decodings of a dream."""
     encoder_distance: EncoderDistance = "wasserstein"
     """D[q, q_old] of eq. 7: the squared 2-Wasserstein distance, or KL(old‖new)."""
@@ -142,7 +142,7 @@ class VASEConfig:
     """Latents that the encoder distance counts: all, or those that the dreamt environment uses."""
     decoder_distance: DecoderDistance = "kl_old_new"
     """D[p, p_old] of eq. 7: KL(old‖new), or KL(new‖old)."""
-    decoder_reduction: Reduction = "sum"
+    decoder_reduction: Reduction = "mean"
     """How the decoder distance is reduced over pixels."""
     dream_batch_size: int = 64
     """Hallucinated frames per training step."""
@@ -240,8 +240,8 @@ class VASEConfig:
         to λ, and for "dmlab" colour and a Gaussian likelihood. Everything else is this program's
         default, in particular the rule that infers environments (`inference="moments"`), the
         snapshot (`snapshot_sync="switch"`), the mask (inferred on entry) and the dreaming weights
-        (20 and 20). κ therefore acts only with `inference="algorithm1"`, and τ only with
-        `snapshot_sync="interval"` or "both"; `as_printed` sets both.
+        (the sweep's 20 and 1000). κ therefore acts only with `inference="algorithm1"`, and τ only
+        with `snapshot_sync="interval"` or "both"; `as_printed` sets both.
 
         Args:
             name: "compact", "ablation", "five-datasets", "celeba-fashion", "dmlab" or
@@ -315,6 +315,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         reset_optimizer=True,
         encoder_dreaming_weight=2.0,
         decoder_dreaming_weight=1.0,
+        decoder_reduction="sum",
         dream_batch_size=32,
         used_interval=200,
         burn_in=500,
@@ -340,7 +341,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 AS_PRINTED: dict[str, Any] = dict(
     inference="algorithm1", loss_test="upper", persistence=1, burn_in=0,
     mask_updates="hysteresis", minimum_active=1, snapshot_sync="interval",
-    encoder_dreaming_weight=1000.0, decoder_dreaming_weight=20.0,
+    encoder_dreaming_weight=1000.0, decoder_dreaming_weight=20.0, decoder_reduction="sum",
     capacity_form="squared", reset_optimizer=False,
 )  # fmt: skip
 _SIZES = ("image_size", "space_to_depth", "filters", "hidden", "latents")

@@ -28,7 +28,8 @@ LOSS_NAMES = (
 class StepLosses:
     """Every loss by name, in nats per frame (before weights), and the latent samples behind them.
 
-    "kl" is for information; "capacity" and "total" carry their weights.
+    "kl" is for information; "capacity" and "total" carry their weights. The dreaming losses are in
+    the units of their distances, reduced as the configuration says.
     """
 
     by_name: dict[str, Tensor]

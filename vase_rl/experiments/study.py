@@ -25,6 +25,8 @@ from .results import RunDirectory, write_json
 from .studies import STUDIES, Cell, Study
 from .tables import row_of, write_tables
 
+WRITTEN = ("table.md", "table.csv")
+"""What `study` leaves beside `metrics.json` and the results of its runs."""
 Job = tuple[str, Path, LifelongSettings]
 """A cell's name, the file of its result, and what to run."""
 
@@ -61,7 +63,7 @@ def run_study(
     _check_sources(jobs)
     if study.disentanglement and find_spec("sklearn") is None:
         raise ValueError(f"study {name} needs scikit-learn: pip install 'vase_rl[studies]'")
-    run = RunDirectory(out, "study", arguments, stale=("table.md", "table.csv"))
+    run = RunDirectory(out, "study", arguments, stale=WRITTEN)
     (run.path / "runs").mkdir(exist_ok=True)
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
     due = [job for job in jobs if not _is_done(job)]
