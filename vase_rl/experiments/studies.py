@@ -244,7 +244,7 @@ STUDIES: dict[str, Study] = {
     ),
     "collapse": Study(
         "does any seed of a short schedule collapse?",
-        (Cell("VASE"),), (*COLLAPSE, *REGISTRY), steps=300, probes=False,
+        (Cell("VASE"),), (*COLLAPSE, *REGISTRY), steps=600, probes=False,
     ),
     "disentanglement": Study(
         "how disentangled are the latents, on sprites with known factors?",
