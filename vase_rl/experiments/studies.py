@@ -249,7 +249,7 @@ STUDIES: dict[str, Study] = {
     ),
     "inference": Study(
         "which rule finds the switches and returns?",
-        _inference_rules(), SWITCHING, steps=400, probes=False,
+        _inference_rules(), SWITCHING, steps=300, probes=False,
     ),
     "collapse": Study(
         "does any seed of a short schedule collapse?",
