@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vase_rl.experiments.forgetting import Forgetting, Span, forgetting, mean_of
+from vase_rl.experiments.forgetting import Forgetting, forgetting, mean_of
+from vase_rl.experiments.scoring import Visit
 
-SPANS = [Span("a", 0, 3), Span("b", 3, 5), Span("a", 5, 6)]
+SPANS = [Visit(0, 3, "a"), Visit(3, 5, "b"), Visit(5, 6, "a")]
 
 
 def test_an_accuracy_that_falls_and_recovers():
@@ -30,7 +31,7 @@ def test_the_second_source_counts_from_its_own_visit():
 
 
 def test_what_comes_last_cannot_be_forgotten():
-    found = forgetting([0.1, 0.2], [Span("a", 0, 1), Span("b", 1, 2)], "b", higher_is_better=True)
+    found = forgetting([0.1, 0.2], [Visit(0, 1, "a"), Visit(1, 2, "b")], "b", higher_is_better=True)
     assert found == Forgetting(0.2, 0.2, None, None)
 
 

@@ -1,7 +1,7 @@
 """How much is forgotten: the paper's change and extreme (A.6), and backward transfer.
 
 A *curve* is a probe's score at evaluations numbered from 0; a *visit* says during which of them the
-learner was trained on the probe's source.
+learner was trained on a source.
 """
 
 from __future__ import annotations
@@ -9,14 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Span:
-    """Evaluations `start` to `end` (not included) were made while a source was trained on."""
-
-    source: str
-    start: int
-    end: int
+from .scoring import Visit
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class Forgetting:
 
 
 def forgetting(
-    scores: Sequence[float], spans: Sequence[Span], source: str, *, higher_is_better: bool
+    scores: Sequence[float], spans: Sequence[Visit], source: str, *, higher_is_better: bool
 ) -> Forgetting:
     """Summarise the curve of one probe.
 

@@ -18,7 +18,7 @@ from ..envs import Source, make_source
 from ..learner import VASE
 from ..reports import UpdateReport
 from .disentanglement import disentanglement_of
-from .forgetting import Span, forgetting, mean_of
+from .forgetting import forgetting, mean_of
 from .online_probes import OnlineProbe, OnlineProbes, position_variance
 from .scoring import Score, Switch, Visit, score, withdraw
 
@@ -97,7 +97,7 @@ def run_lifelong(settings: LifelongSettings) -> dict[str, Any]:
     for visit, name in enumerate(settings.sequence):
         before = probes.evaluations
         _visit(visit, train[name], vase, probes, record, settings)
-        spans.append(Span(name, before, probes.evaluations))
+        spans.append(Visit(before, probes.evaluations, name))
         losses.append({source: _loss(vase, probes, source) for source in names})
     if settings.save_to is not None:
         vase.save(Path(settings.save_to))
@@ -167,7 +167,7 @@ def _switching(settings: LifelongSettings, record: Record) -> dict[str, Any]:
     }
 
 
-def _probe_results(probes: OnlineProbes, spans: list[Span]) -> dict[str, Any]:
+def _probe_results(probes: OnlineProbes, spans: list[Visit]) -> dict[str, Any]:
     curves, summary = {}, {}
     for probe in probes.probes:
         accuracy = probe.kind == "class"
@@ -198,7 +198,7 @@ def _probe_results(probes: OnlineProbes, spans: list[Span]) -> dict[str, Any]:
     }
 
 
-def _frozen(probe: OnlineProbe, spans: list[Span]) -> dict[str, float | None]:
+def _frozen(probe: OnlineProbe, spans: list[Visit]) -> dict[str, float | None]:
     """Change of the probe that stopped learning when its first visit ended.
 
     From the score when it stopped to the worst one before it was trained anew.

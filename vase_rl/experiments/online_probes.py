@@ -52,7 +52,9 @@ class OnlineProbe:
     def train(self, latents: Tensor, target: Tensor) -> None:
         """One step; the latents carry no gradient."""
         output = self.network(latents)
-        loss = F.cross_entropy(output, target) if self.kind == "class" else _mse(output, target)
+        loss = (
+            F.cross_entropy(output, target) if self.kind == "class" else F.mse_loss(output, target)
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -72,7 +74,7 @@ class OnlineProbe:
         output = network(latents)
         if self.kind == "class":
             return float((output.argmax(1) == target).float().mean())
-        return float(_mse(output, target))
+        return float(F.mse_loss(output, target))
 
 
 class OnlineProbes:
@@ -142,10 +144,6 @@ def _make_probe(source: str, kind: Kind, latents: int) -> OnlineProbe:
     )  # fmt: skip
     adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     return OnlineProbe(source, kind, network, adam)
-
-
-def _mse(output: Tensor, target: Tensor) -> Tensor:
-    return F.mse_loss(output, target)
 
 
 def position_variance(batch_positions: npt.NDArray[np.float32]) -> float:
