@@ -25,7 +25,7 @@ TABLE_2 = {
 
 
 def test_presets_are_compact_and_the_rows_of_table_2():
-    assert set(PRESETS) == {"compact", *PAPER_ROWS}
+    assert set(PRESETS) == {"compact", "compact-detail", *PAPER_ROWS}
     assert set(TABLE_2) == set(PAPER_ROWS)
 
 
@@ -64,8 +64,16 @@ def test_the_entangled_baseline_is_a_plain_vae_at_every_step(name):
     config = VASEConfig.preset(name, entangled=True)
     for kl in (0.0, 3.0, 80.0):
         for step in (0, 10**4, 10**7):
-            term = capacity_term(torch.tensor(kl), config.capacity(step), config)
+            beta = config.beta_after(step)
+            term = capacity_term(torch.tensor(kl), config.capacity(step), beta, config)
             assert float(term) == pytest.approx(kl)
+
+
+def test_beta_warms_up():
+    config = VASEConfig(beta=3.0, beta_warm_up=200)
+    steps = (0, 99, 199, 10**6)
+    assert [config.beta_after(step) for step in steps] == pytest.approx([0.015, 1.5, 3.0, 3.0])
+    assert VASEConfig(beta=3.0, beta_warm_up=0).beta_after(0) == 3.0
 
 
 def test_the_recipe_as_printed():

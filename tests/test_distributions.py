@@ -168,18 +168,18 @@ CAPACITY_TERMS = [
 
 @pytest.mark.parametrize(("form", "kl", "expected"), CAPACITY_TERMS)
 def test_capacity_term(form, kl, expected):
-    config = tiny(capacity_form=form, gamma=4.0, beta=3.0)
-    assert float(capacity_term(torch.tensor(kl), 10.0, config)) == pytest.approx(expected)
+    config = tiny(capacity_form=form, gamma=4.0)
+    assert float(capacity_term(torch.tensor(kl), 10.0, 3.0, config)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("form", ["squared", "absolute", "bounded"])
 def test_capacity_term_pulls_the_way_it_should(form):
     """Equality forms raise a KL below C; the bounded form never does."""
-    config = tiny(capacity_form=form, gamma=4.0, beta=1.0)
+    config = tiny(capacity_form=form, gamma=4.0)
     slopes = []
     for value in (5.0, 15.0):
         kl = torch.tensor(value, requires_grad=True)
-        capacity_term(kl, 10.0, config).backward()
+        capacity_term(kl, 10.0, 1.0, config).backward()
         assert kl.grad is not None
         slopes.append(float(kl.grad))
     assert slopes[1] > 0.0

@@ -30,6 +30,7 @@ IMPORT_NAMES = {
     "pillow": "PIL",
     "scikit-learn": "sklearn",
     "stable-baselines3": "stable_baselines3",
+    "typing-extensions": "typing_extensions",
 }
 
 # Layer -> layers of vase_rl and other packages that it may import. `learner` is everything
@@ -43,10 +44,12 @@ INSIDE = {
 }
 OUTSIDE = {
     "learner": {"torch", "numpy"},
-    "wrappers": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2"},
+    "wrappers": {
+        "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "typing_extensions",
+    },
     "envs": {"torch", "numpy", "gymnasium", "cv2"},
     "agents": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia"},
-}
+}  # fmt: skip
 # `import vase_rl` registers the environments, which is done by name and loads none of them.
 EXEMPT = {("vase_rl", "vase_rl.envs.registration")}
 

@@ -424,6 +424,19 @@ def test_capacity_rises_with_all_updates_and_is_not_reset(steps):
     assert [step["capacity"] for step in steps] == expected
 
 
+def test_beta_warms_up_anew_in_every_new_world_and_not_on_return(steps):
+    vase = learner(beta=2.0, beta_warm_up=8)
+    for world in (bars, checkers, bars):
+        watch(vase, world, 6)
+    counts = {0: 0, 1: 0}
+    for step in steps:
+        environment = step["environment"]
+        assert step["beta"] == vase.config.beta_after(counts[environment])
+        counts[environment] += 1
+    assert min(counts.values()) > 2
+    assert steps[-1]["beta"] == 2.0
+
+
 def test_a_step_dreams_of_all_environments_but_the_present_one(steps):
     vase = learner()
     for world in (bars, checkers, discs, bars):
@@ -790,7 +803,7 @@ def test_a_diverged_step_leaves_the_weights_as_they_were():
     vase = learner()
     watch(vase, bars, 2)
     with torch.no_grad():
-        vase.networks.decoder.layers[-1].bias[:] = torch.nan
+        vase.networks.decoder.output.bias[:] = torch.nan
     before = state(vase)
     with pytest.raises(FloatingPointError, match="loss 'reconstruction' is not finite"):
         vase.practise(bars(np.random.default_rng(0), 32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from worlds import tiny
 
 from vase_rl import VASEConfig
+from vase_rl.distributions import expected_pixels
 from vase_rl.networks import LOG_VARIANCE_LIMIT, VASENetworks
 
 CONFIGS = {
@@ -81,3 +83,47 @@ def test_blocks_to_channels_see_every_pixel():
     networks.encoder(x)[0].square().sum().backward()
     assert x.grad is not None
     assert (x.grad != 0).all()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_fresh_networks_pass_a_signal_on(name):
+    """Unit noise stays within a factor of a few through every layer, there and back (He 2015)."""
+    torch.manual_seed(0)
+    config = replace(CONFIGS[name], initialisation="he")
+    networks = VASENetworks(config)
+    frames = torch.randn(16, config.channels, config.image_size, config.image_size)
+    mean, _ = networks.encoder(frames)
+    latents = torch.randn(256, config.latents)
+    output = networks.decoder(latents, torch.zeros(256, dtype=torch.long))
+    for signal in (mean, output - output.mean(0)):
+        assert 0.2 < signal.std().item() < 2.0
+
+
+def test_biases_start_at_zero():
+    biases = [
+        p
+        for n, p in VASENetworks(tiny(initialisation="he")).named_parameters()
+        if n.endswith("bias")
+    ]
+    assert biases
+    assert all((bias == 0).all() for bias in biases)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_first_frames_set_the_brightness_of_each_colour(likelihood, blocks):
+    config = tiny(channels=3, likelihood=likelihood, space_to_depth=blocks)
+    decoder = VASENetworks(config).decoder
+    colours = torch.tensor([0.2, 0.5, 0.9])
+    decoder.centre_on(colours[:, None, None].expand(4, 3, 8, 8), config)
+    torch.nn.init.zeros_(decoder.output.weight)
+    output = decoder(torch.randn(5, config.latents), torch.zeros(5, dtype=torch.long))
+    pixels = expected_pixels(output, config)
+    torch.testing.assert_close(pixels, colours[:, None, None].expand(5, 3, 8, 8))
+
+
+def test_a_black_first_batch_leaves_a_finite_bias():
+    config = tiny()
+    decoder = VASENetworks(config).decoder
+    decoder.centre_on(torch.zeros(2, 1, 8, 8), config)
+    assert decoder.output.bias.isfinite().all()

@@ -23,7 +23,7 @@ from vase_rl.objective import LOSS_NAMES, StepLosses, training_losses
 CONFIG = tiny(encoder_dreaming_weight=3.0, decoder_dreaming_weight=5.0)
 MASK = torch.tensor([True, False, True, True, False, True])
 MASKS = torch.stack([torch.ones(6, dtype=torch.bool), MASK, MASK])
-ENVIRONMENT, CAPACITY = 1, 2.5
+ENVIRONMENT, CAPACITY, BETA = 1, 2.5, 0.7
 
 
 class Step:
@@ -41,7 +41,7 @@ class Step:
 
     def run(self, memory: Dream | None = None) -> StepLosses:
         return training_losses(
-            self.networks, self.x, ENVIRONMENT, MASK, CAPACITY,
+            self.networks, self.x, ENVIRONMENT, MASK, CAPACITY, BETA,
             memory or self.memory, self.noise, self.config,
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ def test_every_term_by_its_own_definition(name):
     expected = {
         "reconstruction": negative_log_likelihood(output, step.x, config).mean(),
         "kl": kl,
-        "capacity": capacity_term(kl, CAPACITY, config),
+        "capacity": capacity_term(kl, CAPACITY, BETA, config),
         "encoder_dreaming": encoder * config.dreaming,
         "decoder_dreaming": decoder * config.dreaming,
         "classification": F.cross_entropy(here, s) + F.cross_entropy(there, memory.environments),
@@ -119,7 +119,7 @@ def test_masked_latents_get_no_gradient_from_the_current_environment():
     step = Step(dreaming=False)
     gradients = step.gradients("total")
     heads = gradients["encoder.posterior.weight"]
-    inputs = gradients["decoder.layers.0.weight"]
+    inputs = gradients["decoder.trunk.0.weight"]
     assert heads is not None
     assert inputs is not None
     for rows in heads.chunk(2):  # means, then log variances
@@ -137,7 +137,7 @@ def test_dreams_do_reach_the_masked_latents():
 
 def test_the_decoder_sees_zeros_for_masked_latents_and_the_environment():
     step, seen = Step(dreaming=False), []
-    step.networks.decoder.layers[0].register_forward_pre_hook(
+    step.networks.decoder.trunk[0].register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0])
     )
     step.run()

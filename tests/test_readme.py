@@ -41,8 +41,17 @@ def test_the_five_lines_train_an_agent_on_latents() -> None:
     assert names["agent"].num_timesteps >= 2_000
 
 
+def test_several_environments_share_a_learner() -> None:
+    """Word for word, but for the frames: one rollout of a few steps."""
+    code = PYTHON[1].replace("20_000", "256").replace("venv)", "venv, n_steps=32)")
+    names = run(code)
+    assert names["venv"].observation_space.shape == (16,)
+    assert names["venv"].num_envs == 8
+    assert names["venv"].vase.updates > 0
+
+
 def test_the_learner_works_by_itself() -> None:
-    names = run(PYTHON[1])
+    names = run(PYTHON[2])
     assert names["mean"].shape == names["std"].shape == (64, 16)
     assert names["report"].environment == 0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .learner import VASE
 
 FORMAT = "vase_rl checkpoint"
-VERSION = 2
+VERSION = 3
 
 
 class CheckpointError(ValueError):

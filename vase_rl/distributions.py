@@ -83,15 +83,16 @@ def pixel_precision(output: Tensor, config: VASEConfig) -> Tensor:
     return torch.full_like(output, config.gaussian_std**-2)
 
 
-def capacity_term(kl: Tensor, capacity: float, config: VASEConfig) -> Tensor:
+def capacity_term(kl: Tensor, capacity: float, beta: float, config: VASEConfig) -> Tensor:
     """The representation-capacity term of eq. 3, or one of its two relatives.
 
     Args:
         kl: KL(q(z|x) ‖ p(z)) averaged over the batch, in nats, a scalar.
         capacity: C, in nats.
+        beta: β, for the bounded form.
     """
     if config.capacity_form == "squared":
         return config.gamma * (kl - capacity).square()
     if config.capacity_form == "absolute":
         return config.gamma * (kl - capacity).abs()
-    return config.beta * kl + config.gamma * (kl - capacity).clamp(min=0.0).square()
+    return beta * kl + config.gamma * (kl - capacity).clamp(min=0.0).square()

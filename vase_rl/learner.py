@@ -246,6 +246,8 @@ class VASE:
         alpha = atypicality(self._sample(x))
         # The first environment meets an untrained encoder: there is nothing to protect yet.
         first = not self.environments
+        if first and self.config.initialisation == "he":
+            self.networks.decoder.centre_on(x, self.config)
         mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
         self.registry.open(mask, moments, frames)
         self.running_atypicality = alpha
@@ -261,6 +263,7 @@ class VASE:
             self.environment,
             present.latent_mask,
             self.config.capacity(self.updates),
+            self.config.beta_after(present.updates),
             memory,
             noise,
             self.config,

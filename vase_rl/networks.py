@@ -5,6 +5,8 @@ Shape suffixes: B batch, C channels, H height, W width, N latents, K environment
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -67,15 +69,28 @@ class Decoder(nn.Module):
             layers += [nn.ConvTranspose2d(channels, filters, 4, stride=2, padding=1), nn.ReLU()]
             channels = filters
         pixels = config.channels * config.space_to_depth**2
-        layers.append(nn.ConvTranspose2d(channels, pixels, 4, stride=2, padding=1))
-        if config.space_to_depth > 1:
-            layers.append(nn.PixelShuffle(config.space_to_depth))
-        self.layers = nn.Sequential(*layers)
+        self.trunk = nn.Sequential(*layers)
+        self.output = nn.ConvTranspose2d(channels, pixels, 4, stride=2, padding=1)
+        self.to_space = nn.PixelShuffle(config.space_to_depth)
 
     def forward(self, z_BN: Tensor, s_B: Tensor) -> Tensor:
         one_hot = nn.functional.one_hot(s_B, self.environments).to(z_BN.dtype)
-        output: Tensor = self.layers(torch.cat([z_BN, one_hot], dim=1))
-        return output
+        hidden = self.trunk(torch.cat([z_BN, one_hot], dim=1))
+        pixels: Tensor = self.to_space(self.output(hidden))
+        return pixels
+
+    @torch.no_grad()
+    def centre_on(self, x_BCHW: Tensor, config: VASEConfig) -> None:
+        """Set the output's bias to the mean of each colour channel in the first frames.
+
+        Otherwise the first hundred steps go into the background alone, and what the latents say
+        is lost meanwhile.
+        """
+        mean_C = x_BCHW.mean((0, 2, 3))
+        if config.likelihood == "bernoulli":
+            mean_C = torch.logit(mean_C, eps=0.01)
+        assert self.output.bias is not None
+        self.output.bias.copy_(mean_C.repeat_interleave(config.space_to_depth**2))
 
 
 class VASENetworks(nn.Module):
@@ -86,6 +101,32 @@ class VASENetworks(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.classifier = nn.Linear(config.hidden, config.max_environments)
+        if config.initialisation == "he":
+            self.apply(initialise)
+            for last in (self.encoder.posterior, self.decoder.output, self.classifier):
+                initialise(last, gain=1.0)
+
+
+def initialise(module: nn.Module, gain: float = math.sqrt(2.0)) -> None:
+    """Weights that keep the variance of a signal through ReLUs (He et al. 2015), zero biases.
+
+    torch's default shrinks it at every layer, so that a fresh decoder hardly answers to its
+    latents, and a short stream is over before they are worth their KL.
+    """
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        assert module.bias is not None
+        nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
+        nn.init.zeros_(module.bias)
+
+
+def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
+    """Inputs that an output of the layer sums over."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    window: float = math.prod(layer.kernel_size)
+    if isinstance(layer, nn.ConvTranspose2d):
+        window /= math.prod(layer.stride)
+    return layer.in_channels * window
 
 
 def smallest_side(config: VASEConfig) -> int:

@@ -46,6 +46,7 @@ def training_losses(
     environment: int,
     mask: Tensor,
     capacity: float,
+    beta: float,
     memory: Dream | None,
     noise: Tensor,
     config: VASEConfig,
@@ -56,6 +57,7 @@ def training_losses(
         x: current frames (B, C, H, W) in [0, 1].
         mask: aˢ of the current environment, bool (N,).
         capacity: C at this step, in nats.
+        beta: β at this step.
         memory: a dream of past environments, or None when there are none.
         noise: standard normal (B, N), for the reparametrised sample.
     """
@@ -79,7 +81,7 @@ def training_losses(
     losses["reconstruction"] = negative_log_likelihood(output[:batch], x, config).mean()
     # Masked latents follow the prior (eq. 2) and cost nothing.
     losses["kl"] = (kl_to_standard_normal(mean[:batch], std[:batch]) * mask).sum(1).mean()
-    losses["capacity"] = capacity_term(losses["kl"], capacity, config)
+    losses["capacity"] = capacity_term(losses["kl"], capacity, beta, config)
 
     zero = torch.zeros((), device=x.device)
     dreams = memory if config.dreaming else None

@@ -7,14 +7,13 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from ..checkpoint import CheckpointError
 from ..config import VASEConfig
 from ..learner import VASE
+from .observer import Observer, Options
 from .pixels import PixelReader
-from .stream import NO_CHANGE, Change, FrameStream, StreamConfig
+from .stream import FrameStream, StreamConfig
 
 
 class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs):
@@ -72,9 +71,7 @@ class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConst
         seed: int | None = None,
         device: str = "auto",
     ) -> None:
-        RecordConstructorArgs.__init__(
-            self,
-            config=config,
+        options: Options = dict(
             load_path=load_path,
             training=training,
             pixels_key=pixels_key,
@@ -85,13 +82,25 @@ class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConst
             seed=seed,
             device=device,
         )
+        RecordConstructorArgs.__init__(self, config=config, **options)
         gym.Wrapper.__init__(self, env)
-        self.pixels = PixelReader(env.observation_space, pixels_key)
-        schedule = StreamConfig(warmup_frames, window_frames, frames_per_update)
-        vase = make_learner(config, load_path, self.pixels.channels, seed, device)
-        self.stream = FrameStream(vase, schedule, training=training, seed=seed)
-        self.append_environment = append_environment
-        self.observation_space = latent_space(vase.config, append_environment)
+        self.observer = Observer(env.observation_space, config, **options)
+        self.observation_space = self.observer.space
+
+    @property
+    def stream(self) -> FrameStream:
+        """What feeds the learner."""
+        return self.observer.stream
+
+    @property
+    def pixels(self) -> PixelReader:
+        """What finds the image."""
+        return self.observer.pixels
+
+    @property
+    def append_environment(self) -> bool:
+        """Whether the one-hot environment is part of the observation."""
+        return self.observer.append_environment
 
     @property
     def vase(self) -> VASE:
@@ -130,73 +139,6 @@ class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConst
         self.vase.save(path)
 
     def _see(self, observation: Any, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-        config = self.vase.config
-        frame = self.pixels.read(observation, config.image_size, config.channels)[None]
+        frame = self.observer.frame(observation)[None]
         change = self.stream.observe(frame)
-        latents = self.stream.latents(frame)
-        if self.append_environment:
-            latents = with_environment(latents, self.stream.environment, config)
-        return latents[0].copy(), {**info, "vase": stream_info(self.stream, change)}
-
-
-def make_learner(
-    config: str | VASEConfig,
-    load_path: str | Path | None,
-    channels: int,
-    seed: int | None,
-    device: str,
-) -> VASE:
-    """A learner from a checkpoint, a configuration, or the name of a preset.
-
-    Raises:
-        TypeError, ValueError: `config` is neither a preset's name nor a `VASEConfig`.
-        FileNotFoundError, CheckpointError: as `VASE.load`, or the checkpoint was made with
-            another configuration than the one given.
-    """
-    if not isinstance(config, (str, VASEConfig)):
-        raise TypeError(f"config must be the name of a preset or a VASEConfig, got {config!r}")
-    if load_path is not None:
-        vase = VASE.load(load_path, device=device)
-        if isinstance(config, VASEConfig) and config != vase.config:
-            raise CheckpointError(
-                f"checkpoint {load_path} was made with another configuration than config: "
-                f"{_difference(config, vase.config)}"
-            )
-        return vase
-    if isinstance(config, str):
-        config = VASEConfig.preset(config, channels=channels)
-    return VASE(config, seed=seed, device=device)
-
-
-def latent_space(config: VASEConfig, append_environment: bool) -> spaces.Box:
-    """Space of the latents, unbounded, with the one-hot environment in [0, 1] behind them."""
-    low = np.full(config.latents, -np.inf, dtype=np.float32)
-    high = np.full(config.latents, np.inf, dtype=np.float32)
-    if append_environment:
-        low = np.concatenate([low, np.zeros(config.max_environments, dtype=np.float32)])
-        high = np.concatenate([high, np.ones(config.max_environments, dtype=np.float32)])
-    return spaces.Box(low, high, dtype=np.float32)
-
-
-def with_environment(latents: np.ndarray, environment: int, config: VASEConfig) -> np.ndarray:
-    """Latents (E, N) with the one-hot environment appended, (E, N + K)."""
-    one_hot = np.zeros((len(latents), config.max_environments), dtype=np.float32)
-    one_hot[:, environment] = 1.0
-    return np.concatenate([latents, one_hot], axis=1)
-
-
-def stream_info(stream: FrameStream, change: Change = NO_CHANGE) -> dict[str, Any]:
-    """The scalars of `info["vase"]`."""
-    return {
-        "environment": int(stream.environment),
-        "shift": bool(change.shift),
-        "new_environment": bool(change.new_environment),
-        "reconstruction_loss": float(stream.reconstruction_loss),
-        "updates": int(stream.vase.updates),
-    }
-
-
-def _difference(wanted: VASEConfig, found: VASEConfig) -> str:
-    first, second = wanted.to_dict(), found.to_dict()
-    name = next(n for n in first if first[n] != second[n])
-    return f"{name} is {second[name]!r} there and {first[name]!r} here"
+        return self.observer.latents(frame)[0], {**info, "vase": self.observer.info(change)}

@@ -33,18 +33,35 @@ class PixelReader:
         return 1 if len(self.shape) == 2 or self.shape[2] == 1 else 3
 
     def read(self, observation: Any, size: int, channels: int) -> np.ndarray:
-        """The frame, uint8 (size, size, channels).
+        """The frame, uint8 (size, size, channels), of one environment's observation.
 
         Raises:
             ValueError: the image's shape or dtype is not what the observation space says.
         """
-        image = np.asarray(observation if self.key is None else observation[self.key])
+        return self.read_image(self._image(observation), size, channels)
+
+    def images(self, observations: Any, count: int) -> np.ndarray:
+        """The images of `count` environments whose observations are stacked along the first axis.
+
+        Raises:
+            ValueError: there are not as many.
+        """
+        images = self._image(observations)
+        if len(images) != count:
+            raise ValueError(f"there must be {count} observed images, got {len(images)}")
+        return images
+
+    def read_image(self, image: np.ndarray, size: int, channels: int) -> np.ndarray:
+        """As `read`, of the image itself."""
         if image.shape != self.shape or image.dtype != np.uint8:
             raise ValueError(
                 f"the observed image must be uint8 {self.shape} as the observation space says, "
                 f"got {image.dtype} {image.shape}"
             )
         return resize(_colours(image, channels), size)
+
+    def _image(self, observation: Any) -> np.ndarray:
+        return np.asarray(observation if self.key is None else observation[self.key])
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..learner import VASE
 from ..reports import UpdateReport
+from .view import PolicyView, View
 
 # A block of frames that resemble each other too much to be tested grows up to so many batches.
 LARGEST_BLOCK = 16
@@ -66,6 +67,7 @@ class FrameStream:
         vase: the learner, which several streams must not share while they train.
         config: the schedule.
         training: whether frames are learnt from; can be switched at any time.
+        view: through which encoder `latents` looks (see `PolicyView`).
         seed: of the order in which the window is drawn from.
     """
 
@@ -75,32 +77,66 @@ class FrameStream:
         config: StreamConfig | None = None,
         *,
         training: bool = True,
+        view: View = "live",
         seed: int | None = None,
     ) -> None:
         self.vase = vase
+        self.view = PolicyView(vase, view)
         self.config = config or StreamConfig()
         self.training = training
         self.environment = vase.environment
         self.reconstruction_loss = 0.0
         self.report: UpdateReport | None = None
         self._rng = np.random.default_rng(seed)
-        self._fresh: list[np.ndarray] = []
+        self._fresh: list[list[np.ndarray]] = []
+        self._last_count = 0
+        self._last: np.ndarray | None = None
         self._held: list[np.ndarray] = []
         self._window: deque[np.ndarray] = deque(maxlen=self.config.window_frames)
         self._recent: deque[np.ndarray] = deque(maxlen=RECENT_FRAMES)
         self._since_inference = 0
         self._steps_due = 0.0
 
-    def observe(self, frames: np.ndarray) -> Change:
-        """Take in the frames of one step, uint8 (E, H, W, C): one per parallel environment."""
-        return self._learn(frames) if self.training else self._watch(frames)
+    def use(self, vase: VASE) -> None:
+        """Go on with another learner, as if this stream had begun with it."""
+        self.vase = vase
+        self.view = PolicyView(vase, self.view.kind)
+        self._fresh, self._held = [], []
+        self._window.clear()
+        self.forget_recent()
+
+    def observe(self, frames: np.ndarray, fresh: np.ndarray | None = None) -> Change:
+        """Take in the frames of one step, one per parallel environment.
+
+        Args:
+            frames: uint8 (E, H, W, C); E never changes.
+            fresh: bool (E,), which of them have not been seen before; all by default. The others
+                are neither tested nor learnt from.
+        """
+        seen = np.ones(len(frames), dtype=bool) if fresh is None else fresh
+        self._last = frames
+        return self._learn(frames, seen) if self.training else self._watch(frames[seen])
 
     def latents(self, frames: np.ndarray) -> np.ndarray:
         """Posterior means of frames (E, H, W, C), masked as the environment says, (E, N)."""
-        mean, _ = self.vase.encode(frames)
+        mean = self.view.encode(frames)
         if self.vase.environments:
             mean = mean * self.latent_mask
         return mean
+
+    def refresh(self) -> float:
+        """Let a held view take over the learner's weights.
+
+        Returns:
+            How far that moved the latents of the last frames seen, as a root mean square in units
+            of the prior's standard deviation; 0 before the first frame.
+        """
+        if self._last is None:
+            self.view.refresh()
+            return 0.0
+        before = self.latents(self._last)
+        self.view.refresh()
+        return float(np.sqrt(np.mean((self.latents(self._last) - before) ** 2)))
 
     @property
     def latent_mask(self) -> np.ndarray:
@@ -119,20 +155,29 @@ class FrameStream:
 
     # ---------------------------------------------------------------- training
 
-    def _learn(self, frames: np.ndarray) -> Change:
-        self._fresh.append(frames)
+    def _learn(self, frames: np.ndarray, fresh: np.ndarray) -> Change:
+        updates = self.vase.updates
+        self._gather(frames, fresh)
         change = self._test() if self._block_is_due() else NO_CHANGE
         if self._window and self.vase.evidence is None:
-            self._steps_due += len(frames) / self.config.frames_per_update
+            self._steps_due += self._last_count / self.config.frames_per_update
             self._practise()
+        self.view.follow(self.vase.updates - updates)
         return change
+
+    def _gather(self, frames: np.ndarray, fresh: np.ndarray) -> None:
+        if not self._fresh:
+            self._fresh = [[] for _ in frames]
+        for row in np.flatnonzero(fresh):
+            self._fresh[row].append(frames[row])
+        self._last_count = int(fresh.sum())
 
     def _block_is_due(self) -> bool:
         batch = self.vase.config.batch_size
-        count = sum(len(f) for f in self._fresh)
+        count = sum(len(row) for row in self._fresh)
         if not self.vase.environments:
             return count >= max(self.config.warmup_frames, 2)
-        if count < batch or count % batch >= len(self._fresh[-1]):
+        if count < batch or count % batch >= self._last_count:
             return False
         if count >= LARGEST_BLOCK * batch:
             return True
@@ -141,8 +186,7 @@ class FrameStream:
 
     def _block(self) -> np.ndarray:
         """Fresh frames (B, H, W, C), environment by environment, each in its own order."""
-        stacked = np.stack(self._fresh)
-        return np.ascontiguousarray(stacked.swapaxes(0, 1)).reshape(-1, *stacked.shape[2:])
+        return np.stack([frame for row in self._fresh for frame in row])
 
     def _test(self) -> Change:
         """Let the learner say where the fresh frames belong, and put them there."""
@@ -188,7 +232,7 @@ class FrameStream:
     # ---------------------------------------------------------------- frozen
 
     def _watch(self, frames: np.ndarray) -> Change:
-        if not self.vase.environments:
+        if not self.vase.environments or not len(frames):
             return NO_CHANGE
         first = not self._recent
         self._recent.extend(frames)

@@ -16,13 +16,11 @@ THERE_AND_BACK = ("mnist", "fashion", "mnist")
 FIVE_SETS = ("moving-mnist", "fashion", "inverted-fashion", "mnist", "moving-fashion")
 BUILT_IN = ("moving-garments", "glyphs", "moving-glyphs")
 
-BASE: dict[str, Any] = dict(
-    capacity_rate=4e-4, encoder_dreaming_weight=2.0, decoder_dreaming_weight=1.0
-)
-"""What every condition but those as printed changes in `compact`, for visits are short: C rises
-from 8 to 25 nats in 1,700 batches and not 13,600, and dreaming is weaker, so that more of a new
-world is learnt in its visit. `compact` keeps a linear read-out of the position through longer
-streams (item 11 of `docs/algorithm.md`)."""
+PRESET = "compact-detail"
+"""Of every condition."""
+PLAIN_START: dict[str, Any] = dict(initialisation="torch", capacity_rate=4e-4)
+"""What the studies behind single decisions change in it: fresh weights by torch's own rule, and a C
+that rises to 25 nats in 1,700 batches."""
 
 CONDITIONS: dict[str, dict[str, bool]] = {
     name: dict(clustering="S" in name, dreaming="D" in name, masking="A" in name)
@@ -60,6 +58,9 @@ class Study:
     sequence: tuple[str, ...] = MOVING_STATIC_MOVING
     steps: int = 1000
     """Batches per visit."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """Fields of `VASEConfig` that differ from the preset in every condition but those as
+    printed."""
     probes: bool = True
     disentanglement: bool = False
     pictures: bool = False
@@ -141,6 +142,17 @@ def _dreaming_weights() -> tuple[Cell, ...]:
     )
 
 
+def _initialisations() -> tuple[Cell, ...]:
+    return tuple(
+        Cell(
+            f"{rule}{', β warms up over 200' if steps else ''}",
+            dict(initialisation=rule, beta_warm_up=steps),
+        )
+        for rule in ("torch", "he")
+        for steps in (0, 200)
+    )
+
+
 def _snapshots() -> tuple[Cell, ...]:
     return (
         Cell("at each switch", dict(snapshot_sync="switch")),
@@ -175,8 +187,8 @@ def _capacities() -> tuple[Cell, ...]:
     squared = dict(capacity_form="squared", gamma=100.0)
     absolute = dict(capacity_form="absolute", gamma=4.0)
     return (
-        Cell("bounded, C from 8 to 25 in 1,700 (the studies')"),
-        Cell("bounded, C from 8 to 25 in 13,600 (compact's)", dict(capacity_rate=5e-5)),
+        Cell("bounded, C from 8 to 25 in 1,700"),
+        Cell("bounded, C from 8 to 25 in 13,600", dict(capacity_rate=5e-5)),
         Cell("bounded, C = 25 from the start", dict(capacity_start=25.0)),
         Cell("bounded, C from 0 to 25 in 600 steps", short),
         Cell("squared (eq. 3), γ 100, the paper's C", {**squared, **paper}),
@@ -218,7 +230,7 @@ STUDIES: dict[str, Study] = {
             Cell("as printed, C 0 to 35 within the run", dict(
                 capacity_rate=1 / 3000), as_printed=True),
         ),
-        (*SWITCHING, *COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS),
+        (*SWITCHING, *COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS), base=PLAIN_START,
     ),
     "ablation": Study(
         "Table 1: what do inference (S), dreaming (D) and masks (A) each do?",
@@ -228,28 +240,35 @@ STUDIES: dict[str, Study] = {
         "Table 3: the same where a world comes back",
         _conditions(), (*OBJECTS, *FOUND, *LATENTS), sequence=THERE_AND_BACK,
     ),
+    "initialisation": Study(
+        "how do fresh weights, and a β that warms up, tell in a short visit?",
+        _initialisations(), (*LEARNT, *COLLAPSE[:2]),
+    ),
     "dreaming": Study(
         "which weights α and β, and is the decoder's divergence a sum or a mean?",
-        _dreaming_weights(), LEARNT, steps=300,
+        _dreaming_weights(), LEARNT, steps=300, base=PLAIN_START,
     ),
     "optimizer": Study(
         "should Adam's moments outlive a change of environment?",
         (Cell("kept", dict(reset_optimizer=False)), Cell("cleared", dict(reset_optimizer=True))),
-        LEARNT, steps=300,
+        LEARNT, steps=300, base=PLAIN_START,
     ),
     "snapshot": Study(
-        "when is the snapshot taken that is dreamt from?", _snapshots(), LEARNT, steps=300
+        "when is the snapshot taken that is dreamt from?",
+        _snapshots(), LEARNT, steps=300, base=PLAIN_START,
     ),
     "masks": Study(
-        "when, and at which thresholds, are latents masked?", _masks(), LEARNT, steps=300
+        "when, and at which thresholds, are latents masked?",
+        _masks(), LEARNT, steps=300, base=PLAIN_START,
     ),
     "capacity": Study(
         "which form of the capacity term survives a short schedule?",
         _capacities(), (*COLLAPSE, *OBJECTS, *POSITIONS, *LATENTS), steps=300,
+        base=PLAIN_START,
     ),
     "inference": Study(
         "which rule finds the switches and returns?",
-        _inference_rules(), SWITCHING, steps=300, probes=False,
+        _inference_rules(), SWITCHING, steps=300, base=PLAIN_START, probes=False,
     ),
     "collapse": Study(
         "does any seed of a short schedule collapse?",

@@ -22,7 +22,7 @@ from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
 from .progress import Progress
 from .results import RunDirectory, write_json
-from .studies import BASE, STUDIES, Cell, Study
+from .studies import PRESET, STUDIES, Cell, Study
 from .tables import row_of, write_tables
 
 WRITTEN = ("table.md", "table.csv")
@@ -132,9 +132,9 @@ def _check_sources(jobs: list[Job]) -> None:
 
 
 def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettings:
-    base = {} if cell.as_printed else BASE
+    base = {} if cell.as_printed else study.base
     config = VASEConfig.preset(
-        "compact",
+        PRESET,
         entangled=cell.entangled,
         as_printed=cell.as_printed,
         **{**base, **cell.overrides},

@@ -1,0 +1,361 @@
+"""The adapters of several environments: one learner, one pass, no frame lost or seen twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3 import A2C
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+
+from vase_rl import VASE, CheckpointError, VASEConfig
+from vase_rl.wrappers import (
+    VASEObservationWrapper,
+    VASEVecEnvWrapper,
+    VASEVectorObservationWrapper,
+    sync_encoder,
+)
+
+TINY = VASEConfig.preset(
+    "compact",
+    image_size=16,
+    filters=(8,),
+    hidden=32,
+    latents=6,
+    batch_size=16,
+    minimum_active=2,
+    minimum_effective_frames=8.0,
+)
+OPTIONS: dict[str, Any] = dict(warmup_frames=32, seed=0, device="cpu")
+LENGTH = 5
+
+
+class Counter(gym.Env[Any, int]):
+    """Noise whose first pixel counts the frames of all episodes; five steps to an episode."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.observation_space = spaces.Box(0, 255, (16, 16, 1), np.uint8)
+        self.action_space = spaces.Discrete(2)
+        self.number, self.steps = offset, 0
+
+    def _observe(self) -> np.ndarray:
+        image = self.np_random.integers(0, 100, (16, 16, 1), dtype=np.uint8)
+        image[0, 0] = self.number
+        self.number += 1
+        return image
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self._observe(), 1.0, False, self.steps == LENGTH, {}
+
+
+def makers(count: int) -> list[Any]:
+    return [partial(Counter, 60 * i) for i in range(count)]
+
+
+def vector(
+    count: int, mode: AutoresetMode = AutoresetMode.NEXT_STEP, **options: Any
+) -> VASEVectorObservationWrapper:
+    envs = SyncVectorEnv(makers(count), autoreset_mode=mode)
+    return VASEVectorObservationWrapper(envs, TINY, **{**OPTIONS, **options})
+
+
+def venv(count: int, **options: Any) -> VASEVecEnvWrapper:
+    return VASEVecEnvWrapper(DummyVecEnv(makers(count)), TINY, **{**OPTIONS, **options})
+
+
+def gathered(adapter: Any) -> list[int]:
+    """Numbers of the frames that wait for the learner."""
+    return sorted(int(frame[0, 0, 0]) for row in adapter.observer.stream._fresh for frame in row)
+
+
+def actions(count: int) -> np.ndarray:
+    return np.zeros(count, dtype=np.int64)
+
+
+# ---------------------------------------------------------------- Gymnasium's vectors
+
+
+def test_latents_are_those_of_each_environment_by_itself() -> None:
+    envs = vector(3, training=False)
+    latents, info = envs.reset(seed=7)
+    assert envs.observation_space.contains(latents)
+    assert latents.dtype == np.float32
+    for row, offset in enumerate((0, 60, 120)):
+        single = VASEObservationWrapper(Counter(offset), TINY, training=False, **OPTIONS)
+        alone, single_info = single.reset(seed=7 + row)
+        np.testing.assert_allclose(latents[row], alone, rtol=1e-5, atol=1e-6)
+        assert set(info["vase"]) == set(single_info["vase"])
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_every_observed_frame_reaches_the_learner_once(mode: AutoresetMode) -> None:
+    envs = vector(2, mode, warmup_frames=10**6)
+    envs.reset(seed=0)
+    for _ in range(12):
+        envs.step(actions(2))
+    numbers = gathered(envs)
+    assert len(numbers) == len(set(numbers)) == 26
+    if mode is AutoresetMode.NEXT_STEP:
+        assert numbers == [*range(13), *range(60, 73)]
+
+
+def test_a_reset_of_some_does_not_show_the_others_twice() -> None:
+    envs = vector(3, AutoresetMode.DISABLED, warmup_frames=10**6)
+    envs.reset(seed=0)
+    for _ in range(LENGTH):
+        _, _, _, truncated, _ = envs.step(actions(3))
+    assert truncated.all()
+    before = gathered(envs)
+    latents, _ = envs.reset(options={"reset_mask": np.array([True, False, True])})
+    assert latents.shape == (3, 6)
+    assert len(gathered(envs)) == len(before) + 2
+    assert len(set(gathered(envs))) == len(gathered(envs))
+
+
+def test_the_last_frame_of_an_episode_is_encoded() -> None:
+    envs = vector(2, AutoresetMode.SAME_STEP, training=False)
+    plain = SyncVectorEnv(makers(2), autoreset_mode=AutoresetMode.SAME_STEP)
+    envs.reset(seed=3)
+    plain.reset(seed=3)
+    for _ in range(LENGTH):
+        latents, _, _, truncated, info = envs.step(actions(2))
+        _, _, _, _, raw = plain.step(actions(2))
+    assert truncated.all()
+    for row in range(2):
+        expected = envs.observer.latents(raw["final_obs"][row][None])[0]
+        np.testing.assert_allclose(info["final_obs"][row], expected, rtol=1e-5, atol=1e-6)
+        assert not np.allclose(info["final_obs"][row], latents[row])
+
+
+def test_a_seeded_reset_of_all_forgets_what_was_seen() -> None:
+    envs = vector(2, training=False)
+    envs.reset(seed=0)
+    envs.observer.stream.environment = 3
+    envs.reset(seed=1)
+    assert envs.observer.stream.environment == 0
+
+
+def test_vectors_learn_and_are_saved(tmp_path: Any) -> None:
+    envs = vector(4)
+    envs.reset(seed=0)
+    for _ in range(40):
+        latents, _, _, _, info = envs.step(actions(4))
+        assert np.isfinite(latents).all()
+    assert info["vase"]["updates"] == envs.vase.updates > 5
+    envs.training = False
+    updates = envs.vase.updates
+    for _ in range(20):
+        envs.step(actions(4))
+    assert envs.vase.updates == updates
+    assert not envs.training
+    envs.save(tmp_path / "learner.pt")
+    again = vector(4, load_path=tmp_path / "learner.pt")
+    assert again.vase.updates == updates
+
+
+# ---------------------------------------------------------------- Stable-Baselines3's VecEnv
+
+
+def test_terminal_observations_are_latents_of_the_last_frame() -> None:
+    env, plain = venv(2, training=False), DummyVecEnv(makers(2))
+    for each in (env, plain):
+        each.seed(5)
+        each.reset()
+    for _ in range(LENGTH):
+        latents, _, dones, infos = env.step(actions(2))
+        _, _, _, raw = plain.step(actions(2))
+    assert dones.all()
+    for row in range(2):
+        last = raw[row]["terminal_observation"][None]
+        expected = env.observer.latents(last)[0]
+        np.testing.assert_allclose(
+            infos[row]["terminal_observation"], expected, rtol=1e-5, atol=1e-6
+        )
+        assert infos[row]["TimeLimit.truncated"]
+        np.testing.assert_array_equal(env.next_frames[row], last[0])
+        assert not np.array_equal(env.frames[row], last[0])
+        assert not np.allclose(latents[row], expected)
+
+
+def test_a_truncated_episode_is_bootstrapped_from_its_own_end() -> None:
+    """A2C adds γV(s_T) of the last frame, not of the next episode's first."""
+    env = venv(1, training=False)
+    agent = A2C("MlpPolicy", env, n_steps=LENGTH, gamma=0.5, seed=0, device="cpu")
+    seen: list[tuple[np.ndarray, float]] = []
+    predict_values = agent.policy.predict_values
+
+    def spy(observation: Any) -> Any:
+        value = predict_values(observation)
+        seen.append((observation.numpy().copy(), value.item()))
+        return value
+
+    agent.policy.predict_values = spy  # type: ignore[method-assign]
+    agent.learn(LENGTH)
+    last = env.observer.latents(env.next_frames)[0]
+    # The terminal observation is valued first, then the one after the rollout.
+    (at_the_end, value), (after_it, _) = seen
+    np.testing.assert_allclose(at_the_end[0], last, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(after_it, last)
+    rewards = agent.rollout_buffer.rewards[:, 0]
+    np.testing.assert_allclose(rewards, [1, 1, 1, 1, 1 + 0.5 * value], rtol=1e-4)
+
+
+def test_four_processes_share_one_network() -> None:
+    inner: VecEnv = SubprocVecEnv(makers(4), start_method="spawn")
+    try:
+        env = VASEVecEnvWrapper(inner, TINY, **OPTIONS)
+        assert len(multiprocessing.active_children()) == 4
+        env.reset()
+        for _ in range(30):
+            latents, _, _, infos = env.step(actions(4))
+        assert latents.shape == (4, 6)
+        assert len({id(info["vase"]) for info in infos}) == 4
+        assert {info["vase"]["updates"] for info in infos} == {env.vase.updates}
+        assert env.vase.updates > 5
+    finally:
+        inner.close()
+
+
+def test_agents_learn_on_it() -> None:
+    env = venv(3)
+    A2C("MlpPolicy", env, seed=0, device="cpu").learn(60)
+    assert env.vase.updates > 3
+
+
+def test_it_is_saved_and_loaded_as_vec_normalize_is(tmp_path: Any) -> None:
+    env = venv(2)
+    env.reset()
+    for _ in range(30):
+        env.step(actions(2))
+    env.save(tmp_path / "learner.pt")
+    again = VASEVecEnvWrapper.load(
+        tmp_path / "learner.pt", DummyVecEnv(makers(2)), training=False, device="cpu"
+    )
+    assert not again.training
+    frames = env.frames
+    np.testing.assert_array_equal(again.vase.encode(frames)[0], env.vase.encode(frames)[0])
+    with pytest.raises((CheckpointError, FileNotFoundError)):
+        VASEVecEnvWrapper.load(tmp_path / "none.pt", DummyVecEnv(makers(2)))
+
+
+def test_evaluation_sees_with_the_same_learner_and_does_not_teach_it() -> None:
+    env = venv(2)
+    env.reset()
+    twin = env.evaluation(DummyVecEnv(makers(3)))
+    assert twin.vase is env.vase
+    twin.reset()
+    for _ in range(40):
+        twin.step(actions(3))
+    assert env.vase.updates == 0
+    for _ in range(40):
+        env.step(actions(2))
+    frames = env.frames
+    np.testing.assert_array_equal(twin.observer.latents(frames), env.observer.latents(frames))
+
+
+def test_sync_copies_and_does_not_share() -> None:
+    env, other = venv(2), venv(2, training=False, seed=1)
+    env.reset()
+    for _ in range(40):
+        env.step(actions(2))
+    sync_encoder(env, other)
+    frames = env.frames
+    before = other.observer.latents(frames)
+    np.testing.assert_array_equal(before, env.observer.latents(frames))
+    for _ in range(20):
+        env.step(actions(2))
+    np.testing.assert_array_equal(other.observer.latents(frames), before)
+    assert not np.allclose(env.observer.latents(frames), before)
+
+
+# ---------------------------------------------------------------- the policy's view
+
+
+def moving(view: Any) -> tuple[VASEVecEnvWrapper, np.ndarray]:
+    env = venv(2, view=view)
+    env.reset()
+    return env, env.frames
+
+
+def test_a_held_view_moves_only_when_it_is_refreshed() -> None:
+    env, frames = moving("held")
+    before = env.observer.latents(frames)
+    for _ in range(40):
+        env.step(actions(2))
+    assert env.vase.updates > 5
+    np.testing.assert_array_equal(env.observer.latents(frames), before)
+    last = env.observer.latents(env.frames)
+    latents, drift = env.refresh()
+    np.testing.assert_allclose(latents, env.vase.encode(env.frames)[0], rtol=1e-5, atol=1e-6)
+    assert drift == pytest.approx(float(np.sqrt(np.mean((latents - last) ** 2))), rel=1e-4)
+    assert drift > 0
+    assert env.refresh()[1] == 0.0
+
+
+def test_an_average_view_lags_behind() -> None:
+    env, frames = moving("average")
+    start = env.observer.latents(frames)
+    for _ in range(60):
+        env.step(actions(2))
+    live = env.vase.encode(frames)[0]
+    lagging = env.observer.latents(frames)
+    assert not np.allclose(lagging, start)
+    assert np.linalg.norm(lagging - start) < np.linalg.norm(live - start)
+
+
+def test_an_average_closes_in_on_weights_that_stand_still() -> None:
+    env, _ = moving("average")
+    view = env.observer.stream.view
+    for parameter in env.vase.networks.encoder.parameters():
+        parameter.data.fill_(1.0)
+    start = [p.clone() for p in view.encoder.parameters()]
+    view.follow(3)
+    for mine, before in zip(view.encoder.parameters(), start, strict=True):
+        expected = 1 + (before - 1) * 0.99**3
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-6)
+
+
+# ---------------------------------------------------------------- bad input
+
+BAD = [
+    (dict(view="frozen"), ValueError, r"view must be one of \('live', 'held', 'average'\)"),
+    (dict(frames_per_update=0), ValueError, "frames_per_update must be a positive integer"),
+    (dict(pixels_key="camera"), ValueError, "pixels_key must be None unless"),
+    (dict(load_path="none.pt"), FileNotFoundError, "none.pt"),
+    (
+        dict(load_path="x.pt", learner=VASE(TINY, seed=0, device="cpu")),
+        ValueError,
+        "load_path must be None where a learner is given",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD)
+@pytest.mark.parametrize("adapter", [vector, venv])
+def test_bad_options(adapter: Any, options: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        adapter(1, **options)
+
+
+def test_a_venv_without_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="the observation space must be a uint8 Box"):
+        VASEVecEnvWrapper(DummyVecEnv([lambda: gym.make("CartPole-v1")]), TINY)
+
+
+def test_learners_of_other_shapes_are_not_synchronised() -> None:
+    with pytest.raises(ValueError, match="source and target must observe alike"):
+        sync_encoder(venv(1), venv(1, append_environment=True))

@@ -1,0 +1,59 @@
+"""The encoder that a policy looks through: the learner's own, or one that moves less."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+from ..frames import to_tensor
+from ..learner import VASE
+
+View = Literal["live", "held", "average"]
+AVERAGE_RATE = 0.01
+"""Share of the way to the learner's weights that the average goes with every training step."""
+
+
+class PolicyView:
+    """A target encoder, so that a policy is not trained on latents that move under it.
+
+    Args:
+        vase: the learner.
+        kind: "live", the learner's encoder; "held", a copy that stays as it is until `refresh`;
+            "average", a copy that follows the learner's by an exponential moving average.
+
+    Raises:
+        ValueError: `kind` is none of these.
+    """
+
+    def __init__(self, vase: VASE, kind: View = "live") -> None:
+        if kind not in get_args(View):
+            raise ValueError(f"view must be one of {get_args(View)}, got {kind!r}")
+        self.vase = vase
+        self.kind = kind
+        self.encoder = vase.networks.encoder
+        if kind != "live":
+            self.encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Posterior means (B, N) of frames uint8 (B, H, W, C), no mask applied."""
+        mean, _ = self.encoder(to_tensor(frames, self.vase.config, self.vase.device))
+        means: np.ndarray = mean.cpu().numpy()
+        return means
+
+    @torch.no_grad()
+    def follow(self, steps: int) -> None:
+        """Go after a learner that has taken so many training steps; moves the average alone."""
+        if self.kind == "average" and steps:
+            rate = 1 - (1 - AVERAGE_RATE) ** steps
+            learner = self.vase.networks.encoder
+            for mine, theirs in zip(self.encoder.parameters(), learner.parameters(), strict=True):
+                mine.lerp_(theirs, rate)
+
+    def refresh(self) -> None:
+        """Take over the learner's weights as they are now."""
+        if self.kind != "live":
+            self.encoder.load_state_dict(self.vase.networks.encoder.state_dict())
