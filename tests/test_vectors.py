@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium import spaces
+from counting import LENGTH, OPTIONS, TINY, Counter, actions, makers, venv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from vase_rl import VASE, CheckpointError, VASEConfig
+from vase_rl import VASE, CheckpointError
 from vase_rl.wrappers import (
     VASEObservationWrapper,
     VASEVecEnvWrapper,
     VASEVectorObservationWrapper,
     sync_encoder,
 )
-
-TINY = VASEConfig.preset(
-    "compact",
-    image_size=16,
-    filters=(8,),
-    hidden=32,
-    latents=6,
-    batch_size=16,
-    minimum_active=2,
-    minimum_effective_frames=8.0,
-)
-OPTIONS: dict[str, Any] = dict(warmup_frames=32, seed=0, device="cpu")
-LENGTH = 5
-
-
-class Counter(gym.Env[Any, int]):
-    """Noise whose first pixel counts the frames of all episodes; five steps to an episode."""
-
-    def __init__(self, offset: int = 0) -> None:
-        self.observation_space = spaces.Box(0, 255, (16, 16, 1), np.uint8)
-        self.action_space = spaces.Discrete(2)
-        self.number, self.steps = offset, 0
-
-    def _observe(self) -> np.ndarray:
-        image = self.np_random.integers(0, 100, (16, 16, 1), dtype=np.uint8)
-        image[0, 0] = self.number
-        self.number += 1
-        return image
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.steps = 0
-        return self._observe(), {}
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self.steps += 1
-        return self._observe(), 1.0, False, self.steps == LENGTH, {}
-
-
-def makers(count: int) -> list[Any]:
-    return [partial(Counter, 60 * i) for i in range(count)]
 
 
 def vector(
@@ -73,17 +29,9 @@ def vector(
     return VASEVectorObservationWrapper(envs, TINY, **{**OPTIONS, **options})
 
 
-def venv(count: int, **options: Any) -> VASEVecEnvWrapper:
-    return VASEVecEnvWrapper(DummyVecEnv(makers(count)), TINY, **{**OPTIONS, **options})
-
-
 def gathered(adapter: Any) -> list[int]:
     """Numbers of the frames that wait for the learner."""
     return sorted(int(frame[0, 0, 0]) for row in adapter.observer.stream._fresh for frame in row)
-
-
-def actions(count: int) -> np.ndarray:
-    return np.zeros(count, dtype=np.int64)
 
 
 # ---------------------------------------------------------------- Gymnasium's vectors

@@ -102,12 +102,23 @@ class Observer:
             ]
         )
 
-    def latents(self, frames: np.ndarray) -> np.ndarray:
-        """Observations of frames (B, H, W, C): a fresh float32 array (B, N) or (B, N + K)."""
-        latents = self.stream.latents(frames)
+    def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
+        """Observations of frames: a fresh float32 array (B, N) or (B, N + K).
+
+        Args:
+            frames: uint8 (B, H, W, C).
+            environments: indices (B,) of those that the frames come from; the present one by
+                default. One that has been given up since counts as the present one.
+        """
+        stream = self.stream
+        if environments is None:
+            environments = np.full(len(frames), stream.environment)
+        known = max(1, len(stream.vase.environments))
+        environments = np.where(environments < known, environments, stream.environment)
+        latents = stream.latents(frames, environments)
         if self.append_environment:
-            return with_environment(latents, self.stream.environment, self.stream.vase.config)
-        return np.array(latents)
+            return with_environment(latents, environments, stream.vase.config)
+        return latents
 
     def refresh(self) -> float:
         """Let a held view take over the learner's weights; nothing changes in a live one.
@@ -168,10 +179,11 @@ def latent_space(config: VASEConfig, append_environment: bool) -> spaces.Box:
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def with_environment(latents: np.ndarray, environment: int, config: VASEConfig) -> np.ndarray:
-    """Latents (E, N) with the one-hot environment appended, (E, N + K)."""
-    one_hot = np.zeros((len(latents), config.max_environments), dtype=np.float32)
-    one_hot[:, environment] = 1.0
+def with_environment(
+    latents: np.ndarray, environments: np.ndarray, config: VASEConfig
+) -> np.ndarray:
+    """Latents (B, N) with the one-hot of environments (B,) appended, (B, N + K)."""
+    one_hot = np.eye(config.max_environments, dtype=np.float32)[environments]
     return np.concatenate([latents, one_hot], axis=1)
 
 

@@ -117,12 +117,24 @@ class FrameStream:
         self._last = frames
         return self._learn(frames, seen) if self.training else self._watch(frames[seen])
 
-    def latents(self, frames: np.ndarray) -> np.ndarray:
-        """Posterior means of frames (E, H, W, C), masked as the environment says, (E, N)."""
-        mean = self.view.encode(frames)
-        if self.vase.environments:
-            mean = mean * self.latent_mask
-        return mean
+    def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
+        """Posterior means of frames (B, H, W, C) as the policy sees them, float32 (B, N).
+
+        Args:
+            frames: uint8.
+            environments: indices (B,) of the known environments whose masks apply; the present
+                one by default.
+        """
+        if environments is None:
+            environments = np.full(len(frames), self.environment)
+        means: np.ndarray = self.view.encode(frames) * self._masks()[environments]
+        return means
+
+    def _masks(self) -> np.ndarray:
+        """aˢ of every known environment, bool (K, N); all ones before the first."""
+        if not self.vase.environments:
+            return np.ones((1, self.vase.config.latents), dtype=bool)
+        return np.stack([e.latent_mask.cpu().numpy() for e in self.vase.environments])
 
     def refresh(self) -> float:
         """Let a held view take over the learner's weights.
@@ -137,14 +149,6 @@ class FrameStream:
         before = self.latents(self._last)
         self.view.refresh()
         return float(np.sqrt(np.mean((self.latents(self._last) - before) ** 2)))
-
-    @property
-    def latent_mask(self) -> np.ndarray:
-        """aˢ of the environment that the stream is in, bool (N,); all ones before the first."""
-        if not self.vase.environments:
-            return np.ones(self.vase.config.latents, dtype=bool)
-        mask: np.ndarray = self.vase.environments[self.environment].latent_mask.cpu().numpy()
-        return mask
 
     def forget_recent(self) -> None:
         """Drop the frames that the frozen stream infers its environment from."""

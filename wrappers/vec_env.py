@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from ..config import VASEConfig
 from ..learner import VASE
 from .observer import Observer, Options
+from .pixels import PixelReader
 
 
 class VASEVecEnvWrapper(VecEnvWrapper):
@@ -62,6 +63,16 @@ class VASEVecEnvWrapper(VecEnvWrapper):
     def vase(self) -> VASE:
         """The learner."""
         return self.observer.stream.vase
+
+    @property
+    def pixels(self) -> PixelReader:
+        """What finds the image."""
+        return self.observer.pixels
+
+    @property
+    def append_environment(self) -> bool:
+        """Whether the one-hot environment is part of the observation."""
+        return self.observer.append_environment
 
     @property
     def training(self) -> bool:

@@ -1,0 +1,79 @@
+"""Callbacks of Stable-Baselines3 for an encoder that learns beside the policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from ..wrappers import VASEVecEnvWrapper
+
+
+class RefreshView(BaseCallback):
+    """Lets a held view take over the learner's weights before every rollout, and only then.
+
+    On-policy algorithms compare the policy's present probabilities with those at the time of the
+    action; if the encoder moved in between, they compare different observations. With
+    `view="held"` and this callback all observations of a rollout come from one encoder, while the
+    learner goes on learning behind it. `vase/drift` tells how far each refresh moved the latents
+    (root mean square, in units of the prior's standard deviation).
+
+    Args:
+        venv: the adapter that the algorithm trains on, with `view="held"`.
+
+    Raises:
+        ValueError: the view is not a held one.
+    """
+
+    def __init__(self, venv: VASEVecEnvWrapper) -> None:
+        super().__init__()
+        kind = venv.observer.stream.view.kind
+        if kind != "held":
+            raise ValueError(f"venv must have view='held', got {kind!r}")
+        self.venv = venv
+
+    def _on_rollout_start(self) -> None:
+        latents, drift = self.venv.refresh()
+        if isinstance(self.model, OnPolicyAlgorithm):
+            # The first observation of the rollout was encoded before.
+            self.model._last_obs = latents
+        self.logger.record("vase/drift", drift)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class LogLearner(BaseCallback):
+    """Writes what the learner does to the log of Stable-Baselines3, TensorBoard's among them.
+
+    `vase/environment`, `vase/environments`, `vase/updates`, `vase/reconstruction_loss` (nats per
+    frame), `vase/latents_unmasked`, `vase/latents_used` (of the present environment), and
+    `vase/shifts` since the run began.
+
+    Args:
+        venv: the adapter that the algorithm trains on.
+    """
+
+    def __init__(self, venv: VASEVecEnvWrapper) -> None:
+        super().__init__()
+        self.venv = venv
+        self.shifts = 0
+
+    def _on_step(self) -> bool:
+        infos: list[dict[str, Any]] = self.locals["infos"]
+        self.shifts += int(infos[0]["vase"]["shift"])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        stream = self.venv.observer.stream
+        environments = stream.vase.environments
+        self.logger.record("vase/environment", stream.environment)
+        self.logger.record("vase/environments", len(environments))
+        self.logger.record("vase/updates", stream.vase.updates)
+        self.logger.record("vase/reconstruction_loss", stream.reconstruction_loss)
+        self.logger.record("vase/shifts", self.shifts)
+        if environments:
+            present = environments[stream.environment]
+            self.logger.record("vase/latents_unmasked", int(present.latent_mask.sum()))
+            self.logger.record("vase/latents_used", int(present.used_latents.sum()))
