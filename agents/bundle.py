@@ -30,11 +30,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from ..checkpoint import CheckpointError
 from ..files import write_whole
 from ..learner import VASE
-from ..wrappers import VASEObservationWrapper
+from ..wrappers import VASEObservationWrapper, VASEVecEnvWrapper
 from .attended import AttendedLatents
 from .card import AgentCard, BundleError
 from .config import PPOConfig
 
+Adapter = VASEObservationWrapper | VASEVecEnvWrapper
 CARD, ENCODER, POLICY = "agent.json", "encoder.pt", "policy.pt"
 
 
@@ -60,12 +61,13 @@ class Bundle:
     """`torch.save` of {"policy": ..., "optimizer": ...}, two state dictionaries."""
 
     @classmethod
-    def of(cls, model: PPO, env: VASEObservationWrapper, *, env_id: str | None = None) -> Bundle:
+    def of(cls, model: PPO, env: Adapter, *, env_id: str | None = None) -> Bundle:
         """Bundles a model with the encoder of the environment that it was trained in.
 
         Args:
             model: a `stable_baselines3.PPO` with `MlpPolicy`.
-            env: the wrapper that the model's observations come from.
+            env: the wrapper that the model's observations come from, of one environment or of a
+                `VecEnv`.
             env_id: name of the environment, for the record.
 
         Raises:
@@ -241,7 +243,7 @@ class Bundle:
             raise BundleError(f"attended_latents differs from what {POLICY} was trained with")
 
 
-def _encoder_bytes(env: VASEObservationWrapper) -> bytes:
+def _encoder_bytes(env: Adapter) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ENCODER
         env.save(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecMonitor
 
 from ..wrappers import VASEVecEnvWrapper
 
@@ -13,17 +13,19 @@ from ..wrappers import VASEVecEnvWrapper
 class RefreshView(BaseCallback):
     """Lets a held view take over the learner's weights before every rollout, and only then.
 
-    On-policy algorithms compare the policy's present probabilities with those at the time of the
-    action; if the encoder moved in between, they compare different observations. With
-    `view="held"` and this callback all observations of a rollout come from one encoder, while the
-    learner goes on learning behind it. `vase/drift` tells how far each refresh moved the latents
-    (root mean square, in units of the prior's standard deviation).
+    While the encoder moves, equal latents mean different things at the two ends of a rollout, and
+    the value of its last observation is not comparable with that of its first. With `view="held"`
+    and this callback all observations of a rollout come from one encoder and equal masks, while
+    the learner goes on learning behind it. `vase/drift` tells how far each refresh moved the
+    latents (root mean square, in units of the prior's standard deviation).
 
     Args:
-        venv: the adapter that the algorithm trains on, with `view="held"`.
+        venv: the adapter that the algorithm trains on, with `view="held"`. Nothing around it may
+            change the observations.
 
     Raises:
-        ValueError: the view is not a held one.
+        ValueError: the view is not a held one, or, when training starts, the algorithm trains on
+            something else.
     """
 
     def __init__(self, venv: VASEVecEnvWrapper) -> None:
@@ -33,11 +35,19 @@ class RefreshView(BaseCallback):
             raise ValueError(f"venv must have view='held', got {kind!r}")
         self.venv = venv
 
+    def _init_callback(self) -> None:
+        env = self.training_env
+        while isinstance(env, VecMonitor):
+            env = env.venv
+        if env is not self.venv:
+            raise ValueError(
+                f"venv must be what the algorithm trains on, which is a {type(env).__name__}"
+            )
+
     def _on_rollout_start(self) -> None:
         latents, drift = self.venv.refresh()
-        if isinstance(self.model, OnPolicyAlgorithm):
-            # The first observation of the rollout was encoded before.
-            self.model._last_obs = latents
+        # The first observation of the rollout was encoded before.
+        self.model._last_obs = latents
         self.logger.record("vase/drift", drift)
 
     def _on_step(self) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space_channels_first
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..learner import VASE
 
@@ -68,6 +69,10 @@ class VASEFeatures(BaseFeaturesExtractor):
         mask = learner.environments[index].latent_mask
         self.register_buffer("latent_mask", mask.detach().clone())
         self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1))
+        self.rows: Tensor
+        self.columns: Tensor
+        self.register_buffer("rows", resizing(shape[1], self.size))
+        self.register_buffer("columns", resizing(shape[2], self.size))
 
     def apply(self, fn: Callable[[nn.Module], None]) -> VASEFeatures:
         """Does nothing: actor-critic policies initialise all that they hold anew through it."""
@@ -85,6 +90,12 @@ class VASEFeatures(BaseFeaturesExtractor):
             images = (images * self.grey).sum(1, keepdim=True)
         elif images.shape[1] == 1 and self.channels == 3:
             images = images.expand(-1, 3, -1, -1)
-        if images.shape[-2:] == (self.size, self.size):
-            return images
-        return F.adaptive_avg_pool2d(images, self.size)
+        return self.rows @ images @ self.columns.T
+
+
+def resizing(old: int, new: int) -> Tensor:
+    """The wrappers' resizing of one axis as a matrix (new, old): by area, or linear to grow."""
+    rule = cv2.INTER_AREA if new < old else cv2.INTER_LINEAR
+    return torch.from_numpy(
+        cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=rule)
+    )

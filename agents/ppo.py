@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import safe_mean
 
 from ..config import VASEConfig
-from ..wrappers import VASEObservationWrapper
+from ..wrappers import VASEVecEnvWrapper
 from .attended import AttendToUsedLatents
 from .bundle import Bundle
+from .callbacks import LogLearner, RefreshView
 from .config import PPOConfig
 from .progress import CurvePoint, CurveRecorder, Reporter
 
@@ -45,6 +46,7 @@ def train_ppo(
     encoder: str | Path | None = None,
     config: str | VASEConfig = "compact",
     online: bool = False,
+    n_envs: int = 1,
     frames: int = 30_000,
     seed: int = 0,
     device: str = "auto",
@@ -67,11 +69,14 @@ def train_ppo(
         config: of an untrained encoder, a preset's name or a `VASEConfig`.
         online: whether the encoder of a checkpoint goes on learning. Frozen, it gives equal
             latents for equal frames throughout; learning, it moves under the policy.
-        frames: frames to train on, rounded up to whole rollouts of `ppo.n_steps`.
+            A learning one is seen through a held view, which moves between rollouts only.
+        n_envs: environments side by side, whose frames are encoded at once.
+        frames: frames to train on, all environments together, rounded up to whole rollouts of
+            `ppo.n_steps` each.
         seed: of the environment, the policy and an untrained encoder. Stable-Baselines3 seeds the
             global generators of Python, numpy and torch with it.
         device: of the encoder; the policy is small and stays on the CPU.
-        ppo: hyperparameters.
+        ppo: hyperparameters; `PPOConfig` with rollouts of 512 frames in all by default.
         attend_used: whether the policy sees latents that the environment does not use as 0 (see
             `attended`), so that they cannot disturb it in another world.
         pixels_key: the image's key in a `Dict` observation.
@@ -80,44 +85,64 @@ def train_ppo(
         callback: callbacks of Stable-Baselines3.
 
     Raises:
-        ValueError: `frames` is not positive, the environment has no images, or PPO cannot choose
+        ValueError: `frames` or `n_envs` is not positive, there are no images, or PPO cannot choose
             its actions.
         FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
         gymnasium.error.Error: no environment of that name.
     """
-    if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
-        raise ValueError(f"frames must be a positive integer, got {frames!r}")
-    with closing(gym.make(env_id, **(env_kwargs or {}))) as pixels:
-        check_action_space(pixels.action_space)
-        env = VASEObservationWrapper(
-            pixels,
+    for name, value in (("frames", frames), ("n_envs", n_envs)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    learning = online or encoder is None
+    with closing(make_vec_env(env_id, n_envs, seed, env_kwargs=dict(env_kwargs or {}))) as venv:
+        check_action_space(venv.action_space)
+        env = VASEVecEnvWrapper(
+            venv,
             config,
             load_path=encoder,
-            training=online or encoder is None,
+            training=learning,
             pixels_key=pixels_key,
             append_environment=append_environment,
+            view="held" if learning else "live",
             seed=seed,
             device=device,
         )
-        settings = ppo or PPOConfig()
-        everything = (True,) * env.vase.config.latents
-        kwargs = settings.ppo_kwargs(everything if attend_used else None)
-        model = PPO("MlpPolicy", env, seed=seed, device="cpu", **kwargs)
+        latents = env.vase.config.latents if attend_used else None
+        model = _model(env, ppo or PPOConfig(n_steps=max(1, 512 // n_envs)), latents, seed)
         recorder = CurveRecorder(frames, progress)
         callbacks: list[BaseCallback] = [recorder]
+        if learning:
+            callbacks += [RefreshView(env), LogLearner(env)]
         if attend_used:
             callbacks.append(AttendToUsedLatents(env.vase))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
         seconds, interrupted = _learn(model, frames, callbacks)
-        episodes = model.ep_info_buffer or ()
-        return TrainResult(
-            bundle=Bundle.of(model, env, env_id=env_id),
-            curve=recorder.curve,
-            frames=model.num_timesteps,
-            return_mean=float(safe_mean([e["r"] for e in episodes])) if episodes else None,
-            frames_per_second=model.num_timesteps / seconds,
-            interrupted=interrupted,
-        )
+        return _result(model, env, env_id, recorder, seconds, interrupted)
+
+
+def _model(env: VASEVecEnvWrapper, settings: PPOConfig, latents: int | None, seed: int) -> PPO:
+    """An untrained agent that attends to all of so many latents, or to whatever it sees."""
+    kwargs = settings.ppo_kwargs(None if latents is None else (True,) * latents)
+    return PPO("MlpPolicy", env, seed=seed, device="cpu", **kwargs)
+
+
+def _result(
+    model: PPO,
+    env: VASEVecEnvWrapper,
+    env_id: str,
+    recorder: CurveRecorder,
+    seconds: float,
+    interrupted: bool,
+) -> TrainResult:
+    episodes = model.ep_info_buffer or ()
+    return TrainResult(
+        bundle=Bundle.of(model, env, env_id=env_id),
+        curve=recorder.curve,
+        frames=model.num_timesteps,
+        return_mean=float(safe_mean([e["r"] for e in episodes])) if episodes else None,
+        frames_per_second=model.num_timesteps / seconds,
+        interrupted=interrupted,
+    )
 
 
 def check_action_space(space: spaces.Space[Any]) -> None:

@@ -20,17 +20,18 @@ class FrameReplayBuffer(ReplayBuffer):
     A latent vector that was stored an hour ago came from another encoder than the one that the
     policy looks through now. This buffer stores the uint8 frames that the learner sees, and encodes
     them when they are sampled: equal frames give equal latents, however old they are. A frame is
-    masked as the environment says that it was taken for when it came.
+    masked as the environment says that it was taken for when it came (if the learner gave that one
+    up and another world took its index, as that one).
 
     Args:
         buffer_size, observation_space, action_space, device, n_envs: from the algorithm.
-        venv: the adapter that the algorithm trains on.
+        venv: the adapter that the algorithm trains on. None, as in an agent loaded from a file,
+            leaves the buffer unusable until `attach`.
         optimize_memory_usage: must be False: frames of steps in a row are not shared.
         handle_timeout_termination: as of `ReplayBuffer`.
 
     Raises:
-        ValueError: `venv` is not the adapter, observes otherwise or has another number of
-            environments than the algorithm, or memory is to be optimised.
+        ValueError: as `attach`, or memory is to be optimised.
 
     Example:
         >>> from stable_baselines3 import DQN
@@ -51,21 +52,18 @@ class FrameReplayBuffer(ReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
         *,
-        venv: VASEVecEnvWrapper,
+        venv: VASEVecEnvWrapper | None = None,
     ) -> None:
-        if not isinstance(venv, VASEVecEnvWrapper):
-            raise ValueError(f"venv must be a VASEVecEnvWrapper, got {type(venv).__name__}")
-        if venv.observation_space != observation_space or venv.num_envs != n_envs:
-            raise ValueError(
-                f"venv must be what the algorithm trains on, {n_envs} environments that observe "
-                f"{observation_space}, got {venv.num_envs} that observe {venv.observation_space}"
-            )
         if optimize_memory_usage:
             raise ValueError("optimize_memory_usage must be False, got True")
-        self.observer = venv.observer
-        self.venv = venv
-        config = venv.vase.config
-        frame = (config.image_size, config.image_size, config.channels)
+        self.latent_space = observation_space
+        self.n_envs = n_envs
+        self.venv: VASEVecEnvWrapper | None = None
+        frame: tuple[int, ...] = (1, 1, 1)
+        if venv is not None:
+            self.attach(venv)
+            config = venv.vase.config
+            frame = (config.image_size, config.image_size, config.channels)
         super().__init__(
             buffer_size,
             spaces.Box(0, 255, frame, np.uint8),
@@ -76,7 +74,34 @@ class FrameReplayBuffer(ReplayBuffer):
         )
         # Of the observation and of the one that followed.
         self.environments = np.zeros((self.buffer_size, n_envs, 2), dtype=np.int64)
-        self._environment = self.observer.stream.environment
+
+    def attach(self, venv: VASEVecEnvWrapper) -> None:
+        """Store the frames of this adapter, and sample its latents, from now on.
+
+        After `load_replay_buffer` and `set_env`.
+
+        Raises:
+            ValueError: it is not the adapter, observes otherwise, or has another number of
+                environments than the buffer.
+        """
+        if not isinstance(venv, VASEVecEnvWrapper):
+            raise ValueError(f"venv must be a VASEVecEnvWrapper, got {type(venv).__name__}")
+        if venv.observation_space != self.latent_space or venv.num_envs != self.n_envs:
+            raise ValueError(
+                f"venv must be what the algorithm trains on, {self.n_envs} environments that "
+                f"observe {self.latent_space}, got {venv.num_envs} that observe "
+                f"{venv.observation_space}"
+            )
+        size, channels = venv.vase.config.image_size, venv.vase.config.channels
+        stored = getattr(self, "obs_shape", (size, size, channels))
+        if stored != (size, size, channels):
+            raise ValueError(
+                f"venv must see frames {stored} as the buffer's, got {(size, size, channels)}; "
+                'an agent is loaded with replay_buffer_kwargs={"venv": venv}'
+            )
+        self.venv = venv
+        self._steps = venv.steps
+        self._environment = venv.observer.stream.environment
 
     def add(
         self,
@@ -88,30 +113,37 @@ class FrameReplayBuffer(ReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """Store the frames behind a transition; the latents are not looked at."""
+        venv = self._attached()
+        if venv.steps == self._steps:
+            raise RuntimeError(
+                "the transition comes from other environments than the buffer's: after set_env, "
+                "call replay_buffer.attach(venv)"
+            )
+        self._steps = venv.steps
         environment = infos[0]["vase"]["environment"]
         self.environments[self.pos] = self._environment, environment
         self._environment = environment
-        frames = self.venv.previous_frames, self.venv.next_frames
-        super().add(*frames, action, reward, done, infos)
+        super().add(venv.previous_frames, venv.next_frames, action, reward, done, infos)
 
-    def attach(self, venv: VASEVecEnvWrapper) -> None:
-        """Give a buffer that was loaded from a file its adapter, whose latents it samples."""
-        self.venv, self.observer = venv, venv.observer
-        self._environment = venv.observer.stream.environment
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the adapter: environments do not belong in a file."""
-        return {k: v for k, v in vars(self).items() if k not in ("venv", "observer")}
+    def _attached(self) -> VASEVecEnvWrapper:
+        if self.venv is None:
+            raise RuntimeError(
+                "the buffer has no adapter: load an agent with load(path, env=venv, "
+                'replay_buffer_kwargs={"venv": venv}), and a buffer with attach(venv)'
+            )
+        return self.venv
 
     def _get_samples(
         self, batch_inds: np.ndarray, env: VecNormalize | None = None
     ) -> ReplayBufferSamples:
+        observer = self._attached().observer
         # Stable-Baselines3 seeds numpy's global generator and draws from it.
         rows = np.random.randint(0, high=self.n_envs, size=len(batch_inds))  # noqa: NPY002
         chosen = batch_inds, rows
         frames = np.concatenate([self.observations[chosen], self.next_observations[chosen]])
         environments = np.concatenate(list(self.environments[chosen].T))
-        latents = self.observer.latents(frames, environments)
+        latents = self._normalize_obs(observer.latents(frames, environments), env)
+        assert isinstance(latents, np.ndarray)
         ends = self.dones[chosen] * (1 - self.timeouts[chosen])
         return ReplayBufferSamples(
             observations=self.to_torch(latents[: len(rows)]),

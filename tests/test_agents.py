@@ -214,6 +214,13 @@ def test_frozen_encoder_stays(encoder, bundle):
     assert equal(weights(bundle.encoder("cpu")), weights(VASE.load(encoder, device="cpu")))
 
 
+def test_environments_side_by_side_share_one_encoder(encoder):
+    result = train_ppo(LAMP, encoder=encoder, n_envs=4, frames=256, ppo=QUICK, device="cpu")
+    assert result.frames == 256
+    assert sum(point.episodes for point in result.curve) == 256
+    assert equal(weights(result.bundle.encoder("cpu")), weights(VASE.load(encoder, device="cpu")))
+
+
 def test_new_encoder_learns_along():
     result = train_ppo(LAMP, config=TINY, frames=600, ppo=QUICK, device="cpu")
     learner = result.bundle.encoder("cpu")
@@ -623,6 +630,7 @@ def test_bad_hyperparameters_are_refused(field, value, rule):
     ("call", "error", "message"),
     [
         (lambda: train_ppo(LAMP, frames=0), ValueError, "frames must be a positive integer, got 0"),
+        (lambda: train_ppo(LAMP, n_envs=0), ValueError, "n_envs must be a positive integer, got 0"),
         (lambda: train_ppo(LAMP, encoder="absent.pt"), FileNotFoundError, "absent.pt"),
         (lambda: train_ppo("CartPole-v1"), ValueError, "observation space must be"),
         (lambda: train_ppo("absent/Env-v0"), gym.error.Error, "absent"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
+import pickle
 from typing import Any
 
 import gymnasium as gym
@@ -92,7 +94,7 @@ def test_the_last_frame_of_an_episode_is_encoded() -> None:
 def test_a_seeded_reset_of_all_forgets_what_was_seen() -> None:
     envs = vector(2, training=False)
     envs.reset(seed=0)
-    envs.observer.stream.environment = 3
+    envs.observer.stream._environment = 3
     envs.reset(seed=1)
     assert envs.observer.stream.environment == 0
 
@@ -230,6 +232,61 @@ def test_sync_copies_and_does_not_share() -> None:
     assert not np.allclose(env.observer.latents(frames), before)
 
 
+class Reusing(Counter):
+    """Hands out one and the same info, as some environments do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info: dict[str, Any] = {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return (*super().step(action)[:4], self.info)
+
+
+def test_an_info_that_is_used_again_does_not_end_episodes() -> None:
+    env = VASEVecEnvWrapper(DummyVecEnv([Reusing]), TINY, **OPTIONS)
+    env.reset()
+    for _ in range(LENGTH + 2):
+        _, _, dones, _ = env.step(actions(1))
+    assert not dones[0]
+    np.testing.assert_array_equal(env.next_frames, env.frames)
+
+
+def test_a_seeded_reset_forgets_what_was_seen() -> None:
+    env = venv(1)
+    env.reset()
+    for _ in range(40):
+        env.step(actions(1))
+    twin = env.evaluation(DummyVecEnv(makers(1)))
+    for _ in range(2):
+        twin.reset()
+        assert [len(row) for row in twin.observer.stream._recent] == [1]
+        twin.step(actions(1))
+
+
+def test_an_environment_that_the_learner_gave_up_is_left() -> None:
+    env = venv(1)
+    env.reset()
+    for _ in range(40):
+        env.step(actions(1))
+    twin = env.evaluation(DummyVecEnv(makers(1)))
+    twin.reset()
+    twin.observer.stream._environment = 1
+    latents, _, _, infos = twin.step(actions(1))
+    assert infos[0]["vase"]["environment"] == 0
+    assert np.isfinite(latents).all()
+
+
+def test_environments_are_neither_copied_nor_written() -> None:
+    env = venv(1)
+    assert pickle.loads(pickle.dumps({"venv": env})) == {"venv": None}
+    with pytest.raises(TypeError, match="environments cannot be copied"):
+        copy.deepcopy(env)
+    learner = VASE(TINY, seed=0, device="cpu")
+    envs = vector(1, learner=learner)
+    assert envs._saved_kwargs["learner"] is learner
+
+
 # ---------------------------------------------------------------- the policy's view
 
 
@@ -252,6 +309,22 @@ def test_a_held_view_moves_only_when_it_is_refreshed() -> None:
     assert drift == pytest.approx(float(np.sqrt(np.mean((latents - last) ** 2))), rel=1e-4)
     assert drift > 0
     assert env.refresh()[1] == 0.0
+
+
+def test_a_held_view_holds_the_masks_too() -> None:
+    env, _ = moving("held")
+    for _ in range(40):
+        env.step(actions(2))
+    env.refresh()
+    env.vase.environments[0].latent_mask[1] = False
+    assert (env.observer.latents(env.frames)[:, 1] != 0).all()
+    env.refresh()
+    assert (env.observer.latents(env.frames)[:, 1] == 0).all()
+
+
+def test_a_refresh_needs_a_reset() -> None:
+    with pytest.raises(RuntimeError, match="call reset first"):
+        venv(1, view="held").refresh()
 
 
 def test_an_average_view_lags_behind() -> None:

@@ -17,7 +17,7 @@ from .view import View
 
 
 class Options(TypedDict, total=False):
-    """Keyword arguments of every adapter, as `Observer` has them."""
+    """Keyword arguments of the adapters of several environments, as `Observer` has them."""
 
     load_path: str | Path | None
     learner: VASE | None
@@ -108,7 +108,8 @@ class Observer:
         Args:
             frames: uint8 (B, H, W, C).
             environments: indices (B,) of those that the frames come from; the present one by
-                default. One that has been given up since counts as the present one.
+                default. One that has been given up since counts as the present one, until another
+                world has taken its index.
         """
         stream = self.stream
         if environments is None:

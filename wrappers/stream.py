@@ -84,7 +84,7 @@ class FrameStream:
         self.view = PolicyView(vase, view)
         self.config = config or StreamConfig()
         self.training = training
-        self.environment = vase.environment
+        self._environment = vase.environment
         self.reconstruction_loss = 0.0
         self.report: UpdateReport | None = None
         self._rng = np.random.default_rng(seed)
@@ -93,16 +93,27 @@ class FrameStream:
         self._last: np.ndarray | None = None
         self._held: list[np.ndarray] = []
         self._window: deque[np.ndarray] = deque(maxlen=self.config.window_frames)
-        self._recent: deque[np.ndarray] = deque(maxlen=RECENT_FRAMES)
+        self._recent: list[deque[np.ndarray]] = []
         self._since_inference = 0
         self._steps_due = 0.0
+
+    @property
+    def environment(self) -> int:
+        """Index of the environment that the stream is in.
+
+        A stream that does not train may believe in one that the learner has given up since.
+        """
+        known = max(1, len(self.vase.environments))
+        return self._environment if self._environment < known else self.vase.environment
 
     def use(self, vase: VASE) -> None:
         """Go on with another learner, as if this stream had begun with it."""
         self.vase = vase
         self.view = PolicyView(vase, self.view.kind)
+        self.report = None
         self._fresh, self._held = [], []
         self._window.clear()
+        self._steps_due = 0.0
         self.forget_recent()
 
     def observe(self, frames: np.ndarray, fresh: np.ndarray | None = None) -> Change:
@@ -115,7 +126,7 @@ class FrameStream:
         """
         seen = np.ones(len(frames), dtype=bool) if fresh is None else fresh
         self._last = frames
-        return self._learn(frames, seen) if self.training else self._watch(frames[seen])
+        return self._learn(frames, seen) if self.training else self._watch(frames, seen)
 
     def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
         """Posterior means of frames (B, H, W, C) as the policy sees them, float32 (B, N).
@@ -127,14 +138,8 @@ class FrameStream:
         """
         if environments is None:
             environments = np.full(len(frames), self.environment)
-        means: np.ndarray = self.view.encode(frames) * self._masks()[environments]
+        means: np.ndarray = self.view.encode(frames) * self.view.masks()[environments]
         return means
-
-    def _masks(self) -> np.ndarray:
-        """aˢ of every known environment, bool (K, N); all ones before the first."""
-        if not self.vase.environments:
-            return np.ones((1, self.vase.config.latents), dtype=bool)
-        return np.stack([e.latent_mask.cpu().numpy() for e in self.vase.environments])
 
     def refresh(self) -> float:
         """Let a held view take over the learner's weights.
@@ -154,7 +159,7 @@ class FrameStream:
         """Drop the frames that the frozen stream infers its environment from."""
         self._recent.clear()
         self._since_inference = 0
-        self.environment = self.vase.environment
+        self._environment = self.vase.environment
         self.reconstruction_loss = 0.0
 
     # ---------------------------------------------------------------- training
@@ -198,7 +203,7 @@ class FrameStream:
         self._fresh.clear()
         report = self.vase.update(block)
         self.report = report
-        self.environment = report.environment
+        self._environment = report.environment
         change = Change(report.shift, report.new_environment)
         if change != NO_CHANGE:
             self._window.clear()
@@ -235,17 +240,22 @@ class FrameStream:
 
     # ---------------------------------------------------------------- frozen
 
-    def _watch(self, frames: np.ndarray) -> Change:
-        if not self.vase.environments or not len(frames):
+    def _watch(self, frames: np.ndarray, fresh: np.ndarray) -> Change:
+        if not self.vase.environments or not fresh.any():
             return NO_CHANGE
         first = not self._recent
-        self._recent.extend(frames)
-        self._since_inference += len(frames)
+        if first:
+            share = -(-RECENT_FRAMES // len(frames))
+            self._recent = [deque(maxlen=share) for _ in frames]
+        for row in np.flatnonzero(fresh):
+            self._recent[row].append(frames[row])
+        self._since_inference += int(fresh.sum())
         if not first and self._since_inference < INFERENCE_INTERVAL:
             return NO_CHANGE
         self._since_inference = 0
-        found = self.vase.infer(np.stack(self._recent))
+        # Environment by environment: neighbours are compared for how much frames resemble.
+        found = self.vase.infer(np.stack([frame for row in self._recent for frame in row]))
         shift = found.environment != self.environment
-        self.environment = found.environment
+        self._environment = found.environment
         self.reconstruction_loss = found.reconstruction_loss
         return Change(shift=shift)

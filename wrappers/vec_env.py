@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -49,6 +51,8 @@ class VASEVecEnvWrapper(VecEnvWrapper):
     it the last frame and not the first of the next episode."""
     previous_frames: np.ndarray
     """Of the observations before the last step."""
+    steps: int
+    """Taken so far."""
 
     def __init__(
         self,
@@ -57,6 +61,8 @@ class VASEVecEnvWrapper(VecEnvWrapper):
         **options: Unpack[Options],
     ) -> None:
         self.observer = Observer(venv.observation_space, config, **options)
+        self.steps = 0
+        self._seeded = False
         super().__init__(venv, observation_space=self.observer.space)
 
     @property
@@ -83,7 +89,15 @@ class VASEVecEnvWrapper(VecEnvWrapper):
     def training(self, value: bool) -> None:
         self.observer.stream.training = bool(value)
 
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """As the environments'; the next reset also forgets the recent frames."""
+        self._seeded = True
+        return self.venv.seed(seed)
+
     def reset(self) -> np.ndarray:
+        if self._seeded or not self.training:
+            self.observer.stream.forget_recent()
+        self._seeded = False
         self.frames = self.observer.frames(self.venv.reset(), self.num_envs)
         self.previous_frames = self.next_frames = self.frames
         self.observer.stream.observe(self.frames)
@@ -91,10 +105,12 @@ class VASEVecEnvWrapper(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         observations, rewards, dones, infos = self.venv.step_wait()
+        self.steps += 1
         self.previous_frames = self.frames
         self.frames = self.observer.frames(observations, self.num_envs)
         change = self.observer.stream.observe(self.frames)
-        ended = [i for i, info in enumerate(infos) if "terminal_observation" in info]
+        # An environment may reuse its info: the key of an earlier episode may still be there.
+        ended = [i for i in np.flatnonzero(dones) if "terminal_observation" in infos[i]]
         last = [self.observer.frame(infos[i]["terminal_observation"])[None] for i in ended]
         latents = self.observer.latents(np.concatenate([self.frames, *last]))
         self.next_frames = self.frames
@@ -112,7 +128,12 @@ class VASEVecEnvWrapper(VecEnvWrapper):
 
         Returns:
             The last observations anew, (E, N), and how far the latents moved (`Observer.refresh`).
+
+        Raises:
+            RuntimeError: before the first reset.
         """
+        if "frames" not in vars(self):
+            raise RuntimeError("refresh needs observations: call reset first")
         drift = self.observer.refresh()
         return self.observer.latents(self.frames), drift
 
@@ -131,6 +152,14 @@ class VASEVecEnvWrapper(VecEnvWrapper):
         )
         twin.observer.stream.view = observer.stream.view
         return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """None in a file: Stable-Baselines3 writes all arguments of an agent, and environments
+        with their learner do not belong there."""
+        return type(None), ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VASEVecEnvWrapper:
+        raise TypeError("environments cannot be copied; make new ones, and use evaluation or load")
 
     def save(self, path: str | Path) -> None:
         """Save the learner; `load` takes the file.

@@ -48,7 +48,7 @@ class VASEVectorObservationWrapper(
         config: str | VASEConfig = "compact",
         **options: Unpack[Options],
     ) -> None:
-        RecordConstructorArgs.__init__(self, config=config, **options)
+        RecordConstructorArgs.__init__(self, _disable_deepcopy=True, config=config, **options)
         VectorWrapper.__init__(self, env)
         self.observer = Observer(env.single_observation_space, config, **options)
         self.single_observation_space = self.observer.space

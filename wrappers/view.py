@@ -22,7 +22,8 @@ class PolicyView:
     Args:
         vase: the learner.
         kind: "live", the learner's encoder; "held", a copy that stays as it is until `refresh`;
-            "average", a copy that follows the learner's by an exponential moving average.
+            "average", a copy that follows the learner's by an exponential moving average. A held
+            view holds the masks too, of the environments known when it was refreshed.
 
     Raises:
         ValueError: `kind` is none of these.
@@ -36,6 +37,7 @@ class PolicyView:
         self.encoder = vase.networks.encoder
         if kind != "live":
             self.encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self._held_masks = self._learner_masks()
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -43,6 +45,19 @@ class PolicyView:
         mean, _ = self.encoder(to_tensor(frames, self.vase.config, self.vase.device))
         means: np.ndarray = mean.cpu().numpy()
         return means
+
+    def masks(self) -> np.ndarray:
+        """aˢ of every known environment, bool (K, N); all ones before the first."""
+        masks = self._learner_masks()
+        if self.kind == "held":
+            held = self._held_masks[: len(masks)]
+            masks[: len(held)] = held
+        return masks
+
+    def _learner_masks(self) -> np.ndarray:
+        if not self.vase.environments:
+            return np.ones((1, self.vase.config.latents), dtype=bool)
+        return np.stack([e.latent_mask.cpu().numpy() for e in self.vase.environments])
 
     @torch.no_grad()
     def follow(self, steps: int) -> None:
@@ -54,6 +69,7 @@ class PolicyView:
                 mine.lerp_(theirs, rate)
 
     def refresh(self) -> None:
-        """Take over the learner's weights as they are now."""
+        """Take over the learner's weights and masks as they are now."""
+        self._held_masks = self._learner_masks()
         if self.kind != "live":
             self.encoder.load_state_dict(self.vase.networks.encoder.state_dict())

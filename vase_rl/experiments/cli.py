@@ -150,6 +150,10 @@ def _add_train(commands: Any) -> None:
         "--frames", type=_whole(1), default=30_000, metavar="N",
         help="frames to train on (default: 30000)",
     )  # fmt: skip
+    parser.add_argument(
+        "--envs", type=_whole(1), default=1, metavar="N",
+        help="environments side by side, all seen by one encoder at once (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--encoder", metavar="CHECKPOINT", help="start from this encoder, frozen")
     parser.add_argument("--online", action="store_true", help="let that encoder go on learning")
     _add_config(parser, note="not beside --encoder, which has its own")
@@ -265,6 +269,7 @@ def _train(options: argparse.Namespace, arguments: list[str]) -> None:
         frames=options.frames,
         encoder=options.encoder,
         online=options.online,
+        n_envs=options.envs,
         config=options.config,
         pixels_key=options.pixels_key,
         append_environment=options.append_environment,

@@ -35,6 +35,8 @@ class TrainSettings:
     encoder: str | None = None
     """Checkpoint of a learner; None starts one that learns along."""
     online: bool = False
+    n_envs: int = 1
+    """Environments side by side."""
     config: str | None = None
     """Preset of a new encoder; None is "compact". An encoder from a checkpoint has its own."""
     pixels_key: str | None = None
@@ -68,6 +70,7 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
             encoder=settings.encoder,
             config=settings.config or NEW_ENCODER,
             online=settings.online,
+            n_envs=settings.n_envs,
             frames=settings.frames,
             seed=settings.seed,
             device=settings.device,
