@@ -218,7 +218,10 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser, note: str = "") -> None:
-    known = "compact (default), or a row of the paper's Table 2: ablation, five-datasets, ..."
+    known = (
+        "compact (default), compact-detail (learns more of shapes, keeps places less linear), or "
+        "a row of the paper's Table 2: ablation, five-datasets, ..."
+    )
     parser.add_argument(
         "--config", metavar="PRESET", help=f"{known}; {note}" if note else known
     )  # fmt: skip

@@ -53,11 +53,12 @@ examples:
   vase-rl train --env vase_rl/SpriteReach-v0 --env-arg family=glyphs --env-arg target=[0.2,0.8]
   vase-rl train --env ale_py:ALE/Pong-v5 --frames 200000
   vase-rl train --env VizdoomBasic-v1 --pixels-key screen
+  vase-rl train --env vase_rl/SpriteReach-v0 --envs 8
 
 Any Gymnasium environment with uint8 images will do; `module:ID` imports the module first. With
 --encoder its weights stay as they are, unless --online is given; without it a new encoder learns
-along with the agent. DIR then holds agent.zip (agent and encoder together, for evaluate),
-encoder.pt and metrics.json.
+along with the agent, which sees through a copy that changes between rollouts only. DIR then holds
+agent.zip (agent and encoder together, for evaluate), encoder.pt and metrics.json.
 """
 
 EVALUATE = """\
