@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import PPO
@@ -94,7 +96,9 @@ def train_ppo(
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     learning = online or encoder is None
-    with closing(make_vec_env(env_id, n_envs, seed, env_kwargs=dict(env_kwargs or {}))) as venv:
+    # Given the name, Stable-Baselines3 would ask for pictures, which not every environment draws.
+    make = partial(gym.make, env_id, **(env_kwargs or {}))
+    with closing(make_vec_env(make, n_envs, seed)) as venv:
         check_action_space(venv.action_space)
         env = VASEVecEnvWrapper(
             venv,

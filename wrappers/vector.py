@@ -22,12 +22,13 @@ class VASEVectorObservationWrapper(
     """As `VASEObservationWrapper`, for E environments side by side with one learner behind them.
 
     Observations are float32 (E, N), from one pass through the encoder per step. `info["vase"]`
-    holds the scalars of the whole: all E are taken to be in one world. Every autoreset mode works:
-    where an episode's last frame comes as `info["final_obs"]` (SAME_STEP), it is encoded too; after
-    a reset of some with `reset_mask`, the frames of the others are not learnt from again.
+    holds scalars and not arrays, those of the whole: all E are taken to be in one world. Every
+    autoreset mode works: where an episode's last frame comes as `info["final_obs"]` (SAME_STEP),
+    it is encoded too; after a reset of some with `reset_mask`, the frames of the others are not
+    learnt from again.
 
     Args:
-        envs: with uint8 images, or a `Dict` that holds one.
+        env: with uint8 images, or a `Dict` that holds one.
         config: name of a preset, or a `VASEConfig`.
         **options: as of `Observer`.
 

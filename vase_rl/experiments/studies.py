@@ -216,7 +216,7 @@ def _inference_rules() -> tuple[Cell, ...]:
 STUDIES: dict[str, Study] = {
     "sequences": Study(
         "does the learner find every world, and none twice, without being told?",
-        _sequences(), SWITCHING, steps=600, probes=False,
+        _sequences(), SWITCHING, steps=600, base=PLAIN_START, probes=False,
     ),
     "figure2": Study(
         "Figure 2: which latents are shared, and what do the probes read?",
@@ -286,6 +286,6 @@ STUDIES: dict[str, Study] = {
             for name in ("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness",
                          "sap", "modularity", "factor_vae")
         ),
-        sequence=BUILT_IN, probes=False, disentanglement=True,
+        sequence=BUILT_IN, base=PLAIN_START, probes=False, disentanglement=True,
     ),
 }  # fmt: skip
