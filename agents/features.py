@@ -54,6 +54,8 @@ class VASEFeatures(BaseFeaturesExtractor):
             raise ValueError(f"observations must be images with channels first, got {shape}")
         if shape[0] not in (1, 3):
             raise ValueError(f"observations must have 1 or 3 channels, got {shape[0]}")
+        if not learner.environments:
+            raise ValueError("learner must have seen frames, got one that knows no environment")
         index = learner.environment if environment is None else environment
         if not 0 <= index < len(learner.environments):
             raise ValueError(

@@ -348,7 +348,7 @@ def test_bad_input() -> None:
         (lambda: RefreshView(env), "venv must have view='held', got 'live'"),
         (lambda: VASEFeatures(space, vase), "images with channels first"),
         (lambda: VASEFeatures(image, vase, environment=1), "environment must be among the 1"),
-        (lambda: VASEFeatures(image, VASE(TINY, seed=0, device="cpu")), "among the 0"),
+        (lambda: VASEFeatures(image, VASE(TINY, seed=0, device="cpu")), "learner must have seen"),
         (
             lambda: VASEFeatures(spaces.Box(0, 255, (2, 16, 16), np.uint8), vase),
             "1 or 3 channels, got 2",
