@@ -10,13 +10,13 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from ..config import VASEConfig
-from ..learner import VASE
-from .observer import Observer, Options
-from .pixels import PixelReader
-from .stream import FrameStream, StreamConfig
+from .observer import Observer, Observing, Options
+from .stream import StreamConfig
 
 
-class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs):
+class VASEObservationWrapper(
+    Observing, gym.Wrapper[np.ndarray, Any, Any, Any], RecordConstructorArgs
+):
     """Replaces image observations by the latents of a VASE that learns from them as they come.
 
     The observation is a fresh float32 vector: the N posterior means with masked latents at 0, and
@@ -87,35 +87,6 @@ class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConst
         self.observer = Observer(env.observation_space, config, **options)
         self.observation_space = self.observer.space
 
-    @property
-    def stream(self) -> FrameStream:
-        """What feeds the learner."""
-        return self.observer.stream
-
-    @property
-    def pixels(self) -> PixelReader:
-        """What finds the image."""
-        return self.observer.pixels
-
-    @property
-    def append_environment(self) -> bool:
-        """Whether the one-hot environment is part of the observation."""
-        return self.observer.append_environment
-
-    @property
-    def vase(self) -> VASE:
-        """The learner."""
-        return self.stream.vase
-
-    @property
-    def training(self) -> bool:
-        """Whether frames are learnt from."""
-        return self.stream.training
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        self.stream.training = bool(value)
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -129,14 +100,6 @@ class VASEObservationWrapper(gym.Wrapper[np.ndarray, Any, Any, Any], RecordConst
         observation, reward, terminated, truncated, info = self.env.step(action)
         latents, info = self._see(observation, info)
         return latents, reward, terminated, truncated, info
-
-    def save(self, path: str | Path) -> None:
-        """Save the learner; `load_path` takes the file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self.vase.save(path)
 
     def _see(self, observation: Any, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         frame = self.observer.frame(observation)[None]

@@ -141,6 +141,49 @@ class Observer:
         }
 
 
+class Observing:
+    """What the adapters show of their observer."""
+
+    observer: Observer
+
+    @property
+    def stream(self) -> FrameStream:
+        """What feeds the learner."""
+        return self.observer.stream
+
+    @property
+    def vase(self) -> VASE:
+        """The learner."""
+        return self.observer.stream.vase
+
+    @property
+    def pixels(self) -> PixelReader:
+        """What finds the image."""
+        return self.observer.pixels
+
+    @property
+    def append_environment(self) -> bool:
+        """Whether the one-hot environment is part of the observation."""
+        return self.observer.append_environment
+
+    @property
+    def training(self) -> bool:
+        """Whether frames are learnt from."""
+        return self.observer.stream.training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self.observer.stream.training = bool(value)
+
+    def save(self, path: str | Path) -> None:
+        """Save the learner; `load_path` takes the file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.vase.save(path)
+
+
 def make_learner(
     config: str | VASEConfig,
     load_path: str | Path | None,

@@ -13,12 +13,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from typing_extensions import Unpack
 
 from ..config import VASEConfig
-from ..learner import VASE
-from .observer import Observer, Options
-from .pixels import PixelReader
+from .observer import Observer, Observing, Options
 
 
-class VASEVecEnvWrapper(VecEnvWrapper):
+class VASEVecEnvWrapper(Observing, VecEnvWrapper):
     """As `VASEObservationWrapper`, for E environments side by side with one learner behind them.
 
     The learner lives in the main process, also before a `SubprocVecEnv`: one network, and one pass
@@ -64,30 +62,6 @@ class VASEVecEnvWrapper(VecEnvWrapper):
         self.steps = 0
         self._seeded = False
         super().__init__(venv, observation_space=self.observer.space)
-
-    @property
-    def vase(self) -> VASE:
-        """The learner."""
-        return self.observer.stream.vase
-
-    @property
-    def pixels(self) -> PixelReader:
-        """What finds the image."""
-        return self.observer.pixels
-
-    @property
-    def append_environment(self) -> bool:
-        """Whether the one-hot environment is part of the observation."""
-        return self.observer.append_environment
-
-    @property
-    def training(self) -> bool:
-        """Whether frames are learnt from."""
-        return self.observer.stream.training
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        self.observer.stream.training = bool(value)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """As the environments'; the next reset also forgets the recent frames."""
@@ -160,14 +134,6 @@ class VASEVecEnvWrapper(VecEnvWrapper):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VASEVecEnvWrapper:
         raise TypeError("environments cannot be copied; make new ones, and use evaluation or load")
-
-    def save(self, path: str | Path) -> None:
-        """Save the learner; `load` takes the file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self.vase.save(path)
 
     @classmethod
     def load(cls, path: str | Path, venv: VecEnv, **options: Unpack[Options]) -> VASEVecEnvWrapper:

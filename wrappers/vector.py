@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,11 @@ from gymnasium.vector.utils import batch_space
 from typing_extensions import Unpack
 
 from ..config import VASEConfig
-from ..learner import VASE
-from .observer import Observer, Options
+from .observer import Observer, Observing, Options
 
 
 class VASEVectorObservationWrapper(
-    VectorWrapper[np.ndarray, Any, Any, Any, np.ndarray], RecordConstructorArgs
+    Observing, VectorWrapper[np.ndarray, Any, Any, Any, np.ndarray], RecordConstructorArgs
 ):
     """As `VASEObservationWrapper`, for E environments side by side with one learner behind them.
 
@@ -55,20 +53,6 @@ class VASEVectorObservationWrapper(
         self.single_observation_space = self.observer.space
         self.observation_space = batch_space(self.observer.space, self.num_envs)
 
-    @property
-    def vase(self) -> VASE:
-        """The learner."""
-        return self.observer.stream.vase
-
-    @property
-    def training(self) -> bool:
-        """Whether frames are learnt from."""
-        return self.observer.stream.training
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        self.observer.stream.training = bool(value)
-
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -86,14 +70,6 @@ class VASEVectorObservationWrapper(
         observations, rewards, terminated, truncated, info = self.env.step(actions)
         latents, info = self._see(observations, info)
         return latents, rewards, terminated, truncated, info
-
-    def save(self, path: str | Path) -> None:
-        """Save the learner; `load_path` takes the file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self.vase.save(path)
 
     def _see(
         self, observations: Any, info: dict[str, Any], fresh: np.ndarray | None = None

@@ -57,7 +57,11 @@ class PolicyView:
     def _learner_masks(self) -> np.ndarray:
         if not self.vase.environments:
             return np.ones((1, self.vase.config.latents), dtype=bool)
-        return np.stack([e.latent_mask.cpu().numpy() for e in self.vase.environments])
+        # Stacked on the device: one transfer, however many environments there are.
+        masks: np.ndarray = (
+            torch.stack([e.latent_mask for e in self.vase.environments]).cpu().numpy()
+        )
+        return masks
 
     @torch.no_grad()
     def follow(self, steps: int) -> None:
