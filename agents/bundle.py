@@ -285,9 +285,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
                 expected = [CARD, ENCODER, POLICY]
                 raise BundleError(f"it holds {names[:4]}{more} and not just {expected}")
             return {name: archive.read(name) for name in names}
-    except (
-        zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError,
-    ) as error:  # fmt: skip
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise BundleError(f"it is damaged or not a bundle: {_first_line(error)}") from error
 
 

@@ -21,7 +21,7 @@ TINY = VASEConfig.preset(
     latents=6,
     batch_size=16,
     minimum_active=2,
-    minimum_effective_frames=8.0,
+    minimum_effective_frames=8.0,  # so that sixteen frames make a block
 )
 OPTIONS: dict[str, Any] = dict(warmup_frames=32, seed=0, device="cpu")
 LENGTH = 5

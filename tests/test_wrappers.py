@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from counting import TINY
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
@@ -14,17 +15,6 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from vase_rl import VASE, CheckpointError, VASEConfig
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
 from vase_rl.wrappers.pixels import resize
-
-TINY = VASEConfig.preset(
-    "compact",
-    image_size=16,
-    filters=(8,),
-    hidden=32,
-    latents=6,
-    batch_size=16,
-    minimum_active=2,
-    minimum_effective_frames=8.0,  # so that sixteen frames make a block
-)
 
 
 class Painted(gym.Env[Any, int]):
