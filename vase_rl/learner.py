@@ -355,10 +355,6 @@ class VASE:
         self._require_environment("infer")
         x = to_tensor(frames, self.config, self.device)
         batch, effective = self._moments(x)
-        statistics = f_statistics(batch, effective, self.environments)
-        explaining = [
-            e for e in self.environments if resembles(batch, e.moments, effective, self.config)
-        ]
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.
         alpha = atypicality(torch.cat([mean - std, mean + std]))
@@ -366,10 +362,7 @@ class VASE:
             environment, verdict = self._algorithm_1(x, mean, alpha)
             known = verdict is not None
         else:
-            # Unlike `update`, no preference for the present environment: readers ask about any
-            # frames.
-            index = most_likely(batch, explaining or self.environments)
-            environment, known = self.environments[index], bool(explaining)
+            environment, known = self._explain(batch, effective)
         return Inference(
             environment=environment.index,
             known=known,
@@ -377,8 +370,52 @@ class VASE:
             atypicality=_array(alpha),
             reconstruction_loss=self._reconstruction_loss(x, mean, environment),
             probabilities=_array(self._classify(x)),
-            f_statistics=np.asarray(statistics, dtype=np.float32),
+            f_statistics=np.asarray(
+                f_statistics(batch, effective, self.environments), dtype=np.float32
+            ),
         )
+
+    def recognise(self, frames: np.ndarray) -> int:
+        """Index of the known environment that a batch most likely comes from, as `infer` says.
+
+        The rule of moments needs neither encoder nor decoder, so this costs far less than `infer`.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        if self.config.inference == "algorithm1":
+            return self.infer(frames).environment
+        self._require_environment("recognise")
+        return self._explain(*self._moments(to_tensor(frames, self.config, self.device)))[0].index
+
+    def _explain(self, batch: Moments, effective: float) -> tuple[Environment, bool]:
+        """The most likely environment of a batch by its moments, and whether it explains it.
+
+        Unlike `update`, no preference for the present environment: readers ask about any frames.
+        """
+        explaining = [
+            e for e in self.environments if resembles(batch, e.moments, effective, self.config)
+        ]
+        index = most_likely(batch, explaining or self.environments)
+        return self.environments[index], bool(explaining)
+
+    @torch.no_grad()
+    def reconstruction_loss(self, frames: np.ndarray, environment: int | None = None) -> float:
+        """−log p(x|z, s) of frames at their posterior means, in nats per frame.
+
+        Args:
+            frames: uint8 (B, H, W, C).
+            environment: index to decode as, from 0; the present one by default.
+
+        Raises:
+            ValueError: no such environment.
+            RuntimeError: before the first `update`.
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        seen_as = self._known(environment, "reconstruction_loss")
+        x = to_tensor(frames, self.config, self.device)
+        return self._reconstruction_loss(x, self.networks.encoder(x)[0], seen_as)
 
     @torch.no_grad()
     def effective_frames(self, frames: np.ndarray) -> float:
@@ -435,7 +472,14 @@ class VASE:
         return self._decode(torch.from_numpy(values.copy()).to(self.device), environment)
 
     def _decode(self, latents: Tensor, environment: int | None) -> np.ndarray:
-        self._require_environment("decode")
+        seen_as = self._known(environment, "decode")
+        s = torch.full((len(latents),), seen_as.index, device=self.device)
+        output = self.networks.decoder(latents * seen_as.latent_mask, s)
+        return to_frames(expected_pixels(output, self.config))
+
+    def _known(self, environment: int | None, what: str) -> Environment:
+        """The environment of an index, the present one of None."""
+        self._require_environment(what)
         index = self.environment if environment is None else environment
         whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
         if not (whole and 0 <= index < len(self.environments)):
@@ -443,9 +487,7 @@ class VASE:
                 f"environment must be an integer from 0 to {len(self.environments) - 1}, the "
                 f"environments known so far, got {environment!r}"
             )
-        s = torch.full((len(latents),), index, device=self.device)
-        output = self.networks.decoder(latents * self.environments[index].latent_mask, s)
-        return to_frames(expected_pixels(output, self.config))
+        return self.environments[index]
 
     # ---------------------------------------------------------------- keeping
 

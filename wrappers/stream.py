@@ -25,6 +25,10 @@ COMFORT = 2
 # Frozen, the environment is inferred from so many recent frames, every so many frames.
 RECENT_FRAMES = 64
 INFERENCE_INTERVAL = 16
+# ... and the loss that is reported is that of about so many of the last frames, after every so many:
+# it takes encoder and decoder, and nothing depends on it.
+LOSS_FRAMES = 8
+LOSS_INTERVAL = 256
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class FrameStream:
         self._window: deque[np.ndarray] = deque(maxlen=self.config.window_frames)
         self._recent: list[deque[np.ndarray]] = []
         self._since_inference = 0
+        self._since_loss = LOSS_INTERVAL
         self._steps_due = 0.0
 
     @property
@@ -159,6 +164,7 @@ class FrameStream:
         """Drop the frames that the frozen stream infers its environment from."""
         self._recent.clear()
         self._since_inference = 0
+        self._since_loss = LOSS_INTERVAL
         self._environment = self.vase.environment
         self.reconstruction_loss = 0.0
 
@@ -252,10 +258,16 @@ class FrameStream:
         self._since_inference += int(fresh.sum())
         if not first and self._since_inference < INFERENCE_INTERVAL:
             return NO_CHANGE
+        self._since_loss += self._since_inference
         self._since_inference = 0
         # Environment by environment: neighbours are compared for how much frames resemble.
-        found = self.vase.infer(np.stack([frame for row in self._recent for frame in row]))
-        shift = found.environment != self.environment
-        self._environment = found.environment
-        self.reconstruction_loss = found.reconstruction_loss
+        recent = np.stack([frame for row in self._recent for frame in row])
+        found = self.vase.recognise(recent)
+        shift = found != self.environment
+        self._environment = found
+        if shift or self._since_loss >= LOSS_INTERVAL:
+            self._since_loss = 0
+            share = -(-LOSS_FRAMES // len(self._recent))
+            last = [frame for row in self._recent for frame in list(row)[-share:]]
+            self.reconstruction_loss = self.vase.reconstruction_loss(np.stack(last), found)
         return Change(shift=shift)
