@@ -24,10 +24,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
+from typing_extensions import Unpack
 
 from vase_rl import VASE, VASEConfig
 from vase_rl.agents import RefreshView
 from vase_rl.wrappers import VASEVecEnvWrapper
+from vase_rl.wrappers.observer import Options
 
 ENVIRONMENTS = 8
 N_STEPS, BATCH, EPOCHS = 128, 256, 10
@@ -53,11 +55,13 @@ def on_pixels(frames: int, seed: int) -> float:
     return timed(environments(seed), "CnnPolicy", frames, seed)
 
 
-def on_latents(preset: str, training: bool, frames: int, seed: int) -> float:
+def on_latents(
+    preset: str, frames: int, seed: int, training: bool = False, **options: Unpack[Options]
+) -> float:
     """Frames per second of a policy on latents."""
     venv = VASEVecEnvWrapper(
         environments(seed), learner=learner(preset, seed), training=training, seed=seed,
-        view="held" if training else "live",
+        view="held" if training else "live", **options,
     )  # fmt: skip
     return timed(venv, "MlpPolicy", frames, seed, [RefreshView(venv)] if training else [])
 
@@ -80,9 +84,13 @@ def timed(
 
 VARIANTS: dict[str, Callable[[int, int], float]] = {
     BASELINE: on_pixels,
-    "latents of the paper's network, frozen": lambda f, s: on_latents("ablation", False, f, s),
-    "latents of compact, frozen": lambda f, s: on_latents("compact", False, f, s),
-    "latents of compact, learning": lambda f, s: on_latents("compact", True, f, s),
+    "latents of the paper's network, frozen": lambda f, s: on_latents("ablation", f, s),
+    "the same in bfloat16": lambda f, s: on_latents("ablation", f, s, precision="bfloat16"),
+    "latents of compact, frozen": lambda f, s: on_latents("compact", f, s),
+    "latents of compact, learning": lambda f, s: on_latents("compact", f, s, True),
+    "the same with a step every 8 frames": lambda f, s: on_latents(
+        "compact", f, s, True, frames_per_update=8
+    ),
 }
 
 

@@ -111,6 +111,25 @@ def test_the_classifier_tells_the_worlds_apart(life):
         assert int(found.probabilities.argmax()) == environment
 
 
+@pytest.mark.parametrize("world", [checkers, bars, discs])
+def test_recognition_and_loss_are_those_of_infer(life, world):
+    frames, before = world(np.random.default_rng(5), 48), state(life.vase)
+    inferred = life.vase.infer(frames)
+    assert life.vase.recognise(frames) == inferred.environment
+    loss = life.vase.reconstruction_loss(frames, inferred.environment)
+    assert loss == pytest.approx(inferred.reconstruction_loss, rel=1e-6)
+    assert state(life.vase).keys() == before.keys()
+    for name, value in state(life.vase).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_recognition_follows_the_configured_rule():
+    vase = learner(inference="algorithm1", burn_in=0)
+    watch(vase, checkers, 30)
+    frames = checkers(np.random.default_rng(5), 48)
+    assert vase.recognise(frames) == vase.infer(frames).environment
+
+
 def test_inference_names_known_worlds_and_strangers(life):
     for environment, world in enumerate((checkers, bars)):
         found = life.vase.infer(world(np.random.default_rng(5), 64))

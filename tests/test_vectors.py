@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from vase_rl import VASE, CheckpointError
 from vase_rl.wrappers import (
+    StreamConfig,
     VASEObservationWrapper,
     VASEVecEnvWrapper,
     VASEVectorObservationWrapper,
@@ -181,7 +182,7 @@ def test_four_processes_share_one_network() -> None:
 
 
 def test_agents_learn_on_it() -> None:
-    env = venv(3)
+    env = venv(3, frames_per_update=8)
     A2C("MlpPolicy", env, seed=0, device="cpu").learn(60)
     assert env.vase.updates > 3
 
@@ -350,9 +351,34 @@ def test_an_average_closes_in_on_weights_that_stand_still() -> None:
         np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("view", ["live", "held", "average"])
+def test_bfloat16_is_close_and_follows_the_view(view: Any) -> None:
+    exact, env = venv(2, view=view), venv(2, view=view, precision="bfloat16")
+    before = env.reset()
+    for each in (exact, env):
+        each.reset()
+        for _ in range(40):
+            each.step(actions(2))
+        each.refresh()
+    wanted, got = (e.observer.latents(exact.frames) for e in (exact, env))
+    assert env.vase.updates == exact.vase.updates > 3
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=0.02)
+    assert not np.array_equal(got, wanted)
+    assert np.abs(got - before).max() > 0.05, "it has followed the learner"
+
+
+@pytest.mark.parametrize(("environments", "frames"), [(1, 8), (2, 8), (4, 16), (8, 32)])
+def test_many_environments_do_not_make_learning_the_bottleneck(
+    environments: int, frames: int
+) -> None:
+    assert StreamConfig().pace(environments) == frames
+    assert StreamConfig(frames_per_update=5).pace(environments) == 5
+
+
 # ---------------------------------------------------------------- bad input
 
 BAD = [
+    (dict(precision="float16"), ValueError, r"precision must be one of \('float32', 'bfloat16'\)"),
     (dict(view="frozen"), ValueError, r"view must be one of \('live', 'held', 'average'\)"),
     (dict(frames_per_update=0), ValueError, "frames_per_update must be a positive integer"),
     (dict(pixels_key="camera"), ValueError, "pixels_key must be None unless"),

@@ -39,7 +39,7 @@ class VASEObservationWrapper(
         append_environment: append the environment as a one-hot of length `max_environments`.
         warmup_frames: frames gathered before the first training step.
         window_frames: recent frames of the present environment that training draws from.
-        frames_per_update: frames per training step; fewer learn faster and cost more.
+        frames_per_update: frames per training step, 8 by default; fewer learn faster and cost more.
         seed: of the learner's weights and noise; of the order of training frames.
         device: "cpu", "cuda", ... or "auto".
 
@@ -67,7 +67,7 @@ class VASEObservationWrapper(
         append_environment: bool = False,
         warmup_frames: int = StreamConfig.warmup_frames,
         window_frames: int = StreamConfig.window_frames,
-        frames_per_update: int = StreamConfig.frames_per_update,
+        frames_per_update: int | None = StreamConfig.frames_per_update,
         seed: int | None = None,
         device: str = "auto",
     ) -> None:

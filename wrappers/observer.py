@@ -13,7 +13,7 @@ from ..config import VASEConfig
 from ..learner import VASE
 from .pixels import PixelReader
 from .stream import NO_CHANGE, Change, FrameStream, StreamConfig
-from .view import View
+from .view import Precision, View
 
 
 class Options(TypedDict, total=False):
@@ -26,8 +26,9 @@ class Options(TypedDict, total=False):
     append_environment: bool
     warmup_frames: int
     window_frames: int
-    frames_per_update: int
+    frames_per_update: int | None
     view: View
+    precision: Precision
     seed: int | None
     device: str
 
@@ -47,9 +48,13 @@ class Observer:
         append_environment: append the environment as a one-hot of length `max_environments`.
         warmup_frames: frames gathered before the first training step.
         window_frames: recent frames of the present environment that training draws from.
-        frames_per_update: frames per training step; fewer learn faster and cost more.
+        frames_per_update: frames per training step; fewer learn faster and cost more. None: 8, or
+            four steps of all environments where that is more.
         view: the encoder that the observations come through: "live", the learner's own; "held", a
             copy that stays as it is until `refresh`; "average", a copy that follows slowly.
+        precision: of that encoder's layers, "float32" or "bfloat16": faster where the processor
+            multiplies such numbers, slower elsewhere, and within about one part in a hundred of
+            the latents' spread. Training is not concerned.
         seed: of the learner's weights and noise; of the order of training frames.
         device: "cpu", "cuda", ... or "auto".
 
@@ -72,8 +77,9 @@ class Observer:
         append_environment: bool = False,
         warmup_frames: int = StreamConfig.warmup_frames,
         window_frames: int = StreamConfig.window_frames,
-        frames_per_update: int = StreamConfig.frames_per_update,
+        frames_per_update: int | None = StreamConfig.frames_per_update,
         view: View = "live",
+        precision: Precision = "float32",
         seed: int | None = None,
         device: str = "auto",
     ) -> None:
@@ -83,7 +89,9 @@ class Observer:
             learner = make_learner(config, load_path, self.pixels.channels, seed, device)
         elif load_path is not None:
             raise ValueError(f"load_path must be None where a learner is given, got {load_path!r}")
-        self.stream = FrameStream(learner, schedule, training=training, view=view, seed=seed)
+        self.stream = FrameStream(
+            learner, schedule, training=training, view=view, precision=precision, seed=seed
+        )
         self.append_environment = append_environment
         self.space = latent_space(learner.config, append_environment)
 

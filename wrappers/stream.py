@@ -15,7 +15,7 @@ import numpy as np
 
 from ..learner import VASE
 from ..reports import UpdateReport
-from .view import PolicyView, View
+from .view import PolicyView, Precision, View
 
 # A block of frames that resemble each other too much to be tested grows up to so many batches.
 LARGEST_BLOCK = 16
@@ -25,8 +25,8 @@ COMFORT = 2
 # Frozen, the environment is inferred from so many recent frames, every so many frames.
 RECENT_FRAMES = 64
 INFERENCE_INTERVAL = 16
-# ... and the loss that is reported is that of about so many of the last frames, after every so many:
-# it takes encoder and decoder, and nothing depends on it.
+# ... and the loss that is reported is that of about so many of the last frames, every so many:
+# it needs encoder and decoder, and nothing depends on it.
 LOSS_FRAMES = 8
 LOSS_INTERVAL = 256
 
@@ -43,14 +43,21 @@ class StreamConfig:
     """Frames gathered before the first training step, so that the first batch is diverse."""
     window_frames: int = 2048
     """Recent frames of the present environment that training draws from."""
-    frames_per_update: int = 8
-    """Frames seen per training step."""
+    frames_per_update: int | None = None
+    """Frames seen per training step. None: 8, but with many environments side by side a training
+    step after every fourth of theirs, or learning would take longer than everything else."""
 
     def __post_init__(self) -> None:
         for name in ("warmup_frames", "window_frames", "frames_per_update"):
             value = getattr(self, name)
+            if value is None and name == "frames_per_update":
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+    def pace(self, environments: int) -> int:
+        """Frames per training step with so many environments."""
+        return self.frames_per_update or max(8, 4 * environments)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class FrameStream:
         vase: the learner, which several streams must not share while they train.
         config: the schedule.
         training: whether frames are learnt from; can be switched at any time.
-        view: through which encoder `latents` looks (see `PolicyView`).
+        view, precision: through which encoder `latents` looks, and how exactly (see `PolicyView`).
         seed: of the order in which the window is drawn from.
     """
 
@@ -82,10 +89,11 @@ class FrameStream:
         *,
         training: bool = True,
         view: View = "live",
+        precision: Precision = "float32",
         seed: int | None = None,
     ) -> None:
         self.vase = vase
-        self.view = PolicyView(vase, view)
+        self.view = PolicyView(vase, view, precision)
         self.config = config or StreamConfig()
         self.training = training
         self._environment = vase.environment
@@ -114,7 +122,7 @@ class FrameStream:
     def use(self, vase: VASE) -> None:
         """Go on with another learner, as if this stream had begun with it."""
         self.vase = vase
-        self.view = PolicyView(vase, self.view.kind)
+        self.view = PolicyView(vase, self.view.kind, self.view.precision)
         self.report = None
         self._fresh, self._held = [], []
         self._window.clear()
@@ -175,7 +183,7 @@ class FrameStream:
         self._gather(frames, fresh)
         change = self._test() if self._block_is_due() else NO_CHANGE
         if self._window and self.vase.evidence is None:
-            self._steps_due += self._last_count / self.config.frames_per_update
+            self._steps_due += self._last_count / self.config.pace(len(frames))
             self._practise()
         self.view.follow(self.vase.updates - updates)
         return change

@@ -7,11 +7,13 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..frames import to_tensor
 from ..learner import VASE
 
 View = Literal["live", "held", "average"]
+Precision = Literal["float32", "bfloat16"]
 AVERAGE_RATE = 0.01
 """Share of the way to the learner's weights that the average goes with every training step."""
 
@@ -24,16 +26,24 @@ class PolicyView:
         kind: "live", the learner's encoder; "held", a copy that stays as it is until `refresh`;
             "average", a copy that follows the learner's by an exponential moving average. A held
             view holds the masks too, of the environments known when it was refreshed.
+        precision: of the layers below the posterior: "float32" or "bfloat16".
 
     Raises:
-        ValueError: `kind` is none of these.
+        ValueError: `kind` or `precision` is none of these.
     """
 
-    def __init__(self, vase: VASE, kind: View = "live") -> None:
-        if kind not in get_args(View):
-            raise ValueError(f"view must be one of {get_args(View)}, got {kind!r}")
+    def __init__(self, vase: VASE, kind: View = "live", precision: Precision = "float32") -> None:
+        for name, value, choices in (
+            ("view", kind, get_args(View)),
+            ("precision", precision, get_args(Precision)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {value!r}")
         self.vase = vase
         self.kind = kind
+        self.precision = precision
+        self._rounded: nn.Module | None = None
+        self._rounded_at = -1
         self.encoder = vase.networks.encoder
         if kind != "live":
             self.encoder = copy.deepcopy(self.encoder).requires_grad_(False)
@@ -42,9 +52,23 @@ class PolicyView:
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Posterior means (B, N) of frames uint8 (B, H, W, C), no mask applied."""
-        mean, _ = self.encoder(to_tensor(frames, self.vase.config, self.vase.device))
-        means: np.ndarray = mean.cpu().numpy()
+        x = to_tensor(frames, self.vase.config, self.vase.device)
+        if self.precision == "float32":
+            features = self.encoder.features(x)
+        else:
+            features = self._rounded_trunk()(x.bfloat16()).float()
+        means: np.ndarray = self.encoder.heads(features)[0].cpu().numpy()
         return means
+
+    def _rounded_trunk(self) -> nn.Module:
+        """A copy of the layers below the posterior, made anew when they have changed."""
+        moved = self.kind != "held" and self._rounded_at != self.vase.updates
+        if self._rounded is None or moved:
+            rounded = copy.deepcopy(self.encoder.trunk).bfloat16()
+            # Convolutions of such numbers are fastest with the channels last.
+            self._rounded = rounded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._rounded_at = self.vase.updates
+        return self._rounded
 
     def masks(self) -> np.ndarray:
         """aˢ of every known environment, bool (K, N); all ones before the first."""
@@ -75,5 +99,6 @@ class PolicyView:
     def refresh(self) -> None:
         """Take over the learner's weights and masks as they are now."""
         self._held_masks = self._learner_masks()
+        self._rounded = None
         if self.kind != "live":
             self.encoder.load_state_dict(self.vase.networks.encoder.state_dict())

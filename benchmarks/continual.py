@@ -1,0 +1,353 @@
+"""Continual control: agents move from world to world and are not told so.
+
+    python benchmarks/continual.py lifelong --seeds 10-14 --data-dir DIR
+    python benchmarks/continual.py sequence --seeds 10-14 --data-dir DIR
+
+Eight `vase_rl/SpriteReach-v0` side by side, with other sprites in each world, the same target and
+the same actions. Every frame that a method sees counts, rewarded or not.
+
+lifelong: the agent is rewarded in the first world only. VASE watches random actions there, then PPO
+learns on its frozen latents; then the learner goes on learning while it watches random actions in
+the other worlds. `CnnPolicy` learns from pixels in the first world, for as many frames.
+
+sequence: the agent is rewarded in one world after the other and goes on learning: on latents of
+VASE that learns along, of VASE frozen in the first world, of CCI-VAE that learns along, of an
+encoder that never learns, and on pixels.
+
+After every visit the agent is tried in every world, deterministically and with sprites that no one
+has trained on. Results are written as they come, one file per method and seed; an interrupted run
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from intervals import mean_with_interval
+from stable_baselines3 import PPO
+from tqdm import tqdm
+from worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, watch
+
+from vase_rl import VASEConfig
+from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
+from vase_rl.files import write_whole
+from vase_rl.wrappers import VASEVecEnvWrapper
+
+WANTED = 0.8
+"""Success that counts as having learnt the task."""
+PPO_SETTINGS = PPOConfig(n_steps=512 // ENVIRONMENTS)
+"""For latents and for pixels alike."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is run; part of every result, so that no other settings are taken for these."""
+
+    worlds: tuple[str, ...]
+    data_dir: str | None
+    preset: str
+    watch: int
+    practise: int
+    frames_per_update: int
+    every: int
+    episodes: int
+
+
+Method = Callable[[Settings, int], Agent]
+
+
+def on_latents(settings: Settings, seed: int, *, learns: bool = True, **overrides: Any) -> Agent:
+    """PPO on the latents of a new learner."""
+    venv, other = _environments(settings, seed)
+    config = VASEConfig.preset(settings.preset, **overrides)
+    adapter = VASEVecEnvWrapper(
+        venv, config, training=learns, view="held", seed=seed, device="cpu",
+        frames_per_update=settings.frames_per_update,
+    )  # fmt: skip
+    everything = (True,) * config.latents
+    model = PPO(
+        "MlpPolicy", adapter, seed=seed, device="cpu", **PPO_SETTINGS.ppo_kwargs(everything)
+    )
+    callbacks = [RefreshView(adapter), AttendToUsedLatents(adapter.vase)]
+    return Agent(model, adapter, adapter.evaluation(other), adapter, callbacks)
+
+
+def on_pixels(settings: Settings, seed: int) -> Agent:
+    """PPO with `CnnPolicy`; networks as Stable-Baselines3 has them."""
+    venv, other = _environments(settings, seed)
+    kwargs = PPO_SETTINGS.ppo_kwargs(None)
+    kwargs["policy_kwargs"] = {"log_std_init": PPO_SETTINGS.log_std_init}
+    return Agent(PPO("CnnPolicy", venv, seed=seed, device="cpu", **kwargs), venv, other)
+
+
+def at_random(settings: Settings, seed: int) -> Agent:
+    """Random actions, as the least that any method should do."""
+    venv, other = _environments(settings, seed)
+    return Agent(None, venv, other)
+
+
+def _environments(settings: Settings, seed: int) -> tuple[Any, Any]:
+    first, data = settings.worlds[0], settings.data_dir
+    return environments(first, seed, "train", data), environments(first, seed, "test", data)
+
+
+def everywhere(agent: Agent, settings: Settings, seed: int) -> dict[str, dict[str, float]]:
+    """A trial in every world."""
+    return {
+        world: asdict(trial(agent, world, settings.episodes, _trial_seed(seed)))
+        for world in settings.worlds
+    }
+
+
+def _trial_seed(seed: int) -> int:
+    return seed + 1_000
+
+
+def learn_in(
+    agent: Agent, world: str, frames: int, settings: Settings, seed: int
+) -> list[tuple[int, float]]:
+    """`practise`, tried with a quarter of the episodes."""
+
+    def tried() -> Trial:
+        return trial(agent, world, settings.episodes // 4, _trial_seed(seed))
+
+    return practise(agent, world, frames, settings.every, tried)
+
+
+def known(agent: Agent) -> int | None:
+    """Environments that the learner has found."""
+    return None if agent.encoder is None else len(agent.encoder.vase.environments)
+
+
+def lifelong(agent: Agent, settings: Settings, seed: int) -> dict[str, Any]:
+    """Rewarded in the first world only."""
+    first, *others = settings.worlds
+    adapter, frames = agent.encoder, settings.practise
+    if adapter is None:
+        frames += settings.watch
+    else:
+        watch(agent, first, settings.watch, seed)
+        adapter.refresh()
+        adapter.training = False
+    curve = learn_in(agent, first, frames, settings, seed)
+    visits = [{"visit": first, "trials": everywhere(agent, settings, seed), "known": known(agent)}]
+    for world in others if adapter is not None else ():
+        assert adapter is not None
+        adapter.training = True
+        watch(agent, world, settings.watch, seed)
+        trials = everywhere(agent, settings, seed)
+        visits.append({"visit": world, "trials": trials, "known": known(agent)})
+    return {"curve": curve, "visits": visits}
+
+
+def sequence(
+    agent: Agent, settings: Settings, seed: int, *, freezes: bool = False
+) -> dict[str, Any]:
+    """Rewarded in every world."""
+    visits: list[dict[str, Any]] = []
+    curve: list[tuple[int, float]] = []
+    for world in settings.worlds:
+        frames = settings.practise
+        if agent.encoder is not None and agent.encoder.training and not visits:
+            watch(agent, world, settings.watch, seed)
+            frames -= settings.watch
+            agent.encoder.refresh()
+            agent.encoder.training = not freezes
+        if agent.model is not None:
+            curve += learn_in(agent, world, frames, settings, seed)
+        trials = everywhere(agent, settings, seed)
+        visits.append({"visit": world, "trials": trials, "known": known(agent)})
+    return {"curve": curve, "visits": visits}
+
+
+CCI_VAE = {"clustering": False, "dreaming": False, "masking": False}
+PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], dict[str, Any]]]] = {
+    "lifelong": {
+        "VASE": lambda s, n: lifelong(on_latents(s, n), s, n),
+        "CnnPolicy": lambda s, n: lifelong(on_pixels(s, n), s, n),
+    },
+    "sequence": {
+        "VASE, learning": lambda s, n: sequence(on_latents(s, n), s, n),
+        "VASE, frozen": lambda s, n: sequence(on_latents(s, n), s, n, freezes=True),
+        "CCI-VAE, learning": lambda s, n: sequence(on_latents(s, n, **CCI_VAE), s, n),
+        "encoder that never learns": lambda s, n: sequence(on_latents(s, n, learns=False), s, n),
+        "CnnPolicy": lambda s, n: sequence(on_pixels(s, n), s, n),
+        "random actions": lambda s, n: sequence(at_random(s, n), s, n),
+    },
+}
+
+
+def run_one(protocol: str, method: str, seed: int, settings: Settings, folder: Path) -> None:
+    """One method with one seed, unless its result is there."""
+    path = result_path(folder, protocol, method, seed)
+    if load(path, settings) is not None:
+        return
+    started = time.perf_counter()
+    torch.manual_seed(seed)
+    result = PROTOCOLS[protocol][method](settings, seed)
+    result = {
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "seed": seed,
+        **result,
+        "seconds": round(time.perf_counter() - started, 1),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def result_path(folder: Path, protocol: str, method: str, seed: int) -> Path:
+    name = method.lower().replace(",", "").replace(" ", "-")
+    return folder / protocol / f"{name}-{seed}.json"
+
+
+def load(path: Path, settings: Settings) -> dict[str, Any] | None:
+    """A result that was made with these settings."""
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text())
+    wanted = json.loads(json.dumps(asdict(settings)))
+    # Where the data lie changes nothing.
+    same = {k: v for k, v in wanted.items() if k != "data_dir"}.items()
+    return result if same <= result["settings"].items() else None
+
+
+def success(result: dict[str, Any], visit: int, world: str) -> float:
+    return float(result["visits"][visit]["trials"][world]["success"])
+
+
+def frames_to(result: dict[str, Any], wanted: float = WANTED) -> float | None:
+    """Frames of all kinds seen when success was first as high as wanted."""
+    return next((float(frames) for frames, rate in result["curve"] if rate >= wanted), None)
+
+
+def lifelong_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str, float | None]:
+    """A row of the first table."""
+    first, *others = worlds
+    now = success(result, -1, first)
+    return {
+        f"{first} before": success(result, 0, first),
+        f"{first} at the end": now,
+        "kept": now / max(success(result, 0, first), 1e-9),
+        **{world: success(result, -1, world) for world in others},
+        "transfer": sum(success(result, -1, w) for w in others) / len(others) / max(now, 1e-9),
+        f"frames to {WANTED:.0%}": frames_to(result),
+    }
+
+
+def sequence_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str, float | None]:
+    """A row of the second table: R[i][j] is success in world j after visit i."""
+    visits, last = range(len(worlds)), len(worlds) - 1
+    table = [[success(result, i, world) for world in worlds] for i in visits]
+    returns = [t["return_mean"] for t in result["visits"][-1]["trials"].values()]
+    forgetting = [max(table[i][j] for i in range(j, last)) - table[last][j] for j in range(last)]
+    return {
+        "success at the end": sum(table[last]) / len(worlds),
+        "return at the end": sum(returns) / len(worlds),
+        "success after its visit": sum(table[i][i] for i in visits) / len(worlds),
+        "before its first visit": sum(table[j - 1][j] for j in visits[1:]) / last,
+        "forgetting": sum(forgetting) / last,
+        f"frames to {WANTED:.0%}": frames_to(result),
+    }
+
+
+NUMBERS = {"lifelong": lifelong_numbers, "sequence": sequence_numbers}
+
+
+def table(results: dict[str, list[dict[str, Any]]], protocol: str, worlds: Sequence[str]) -> str:
+    """Markdown: mean over seeds ± half the 95% interval."""
+    lines: list[str] = []
+    for method, runs in results.items():
+        rows = [NUMBERS[protocol](run, worlds) for run in runs]
+        if not rows:
+            continue
+        if not lines:
+            lines = ["| method | seeds | " + " | ".join(rows[0]) + " |"]
+            lines.append("|" + "---|" * (len(rows[0]) + 2))
+        cells = [
+            mean_with_interval([r[k] for r in rows], 0 if "frames" in k else 2) for k in rows[0]
+        ]
+        lines.append(f"| {method} | {len(rows)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def difference(results: dict[str, list[dict[str, Any]]], worlds: Sequence[str]) -> str:
+    """Of the transfer ratios, seed by seed."""
+    pairs = zip(results["VASE"], results["CnnPolicy"], strict=False)
+    gaps = [
+        (lifelong_numbers(a, worlds)["transfer"] or 0.0)
+        - (lifelong_numbers(b, worlds)["transfer"] or 0.0)
+        for a, b in pairs
+        if a["seed"] == b["seed"]
+    ]
+    return f"transfer, VASE less CnnPolicy, seed by seed: {mean_with_interval(gaps, 3)}\n"
+
+
+def seeds_of(text: str) -> list[int]:
+    """`3`, `10-14` or `1,2,5`."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is missing, print and write the table."""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("protocol", choices=sorted(PROTOCOLS))
+    parser.add_argument("--seeds", type=seeds_of, default=[0], help="as 10-14 or 1,2,5")
+    parser.add_argument("--only", help="one method, by its name in the table")
+    parser.add_argument(
+        "--worlds", default="garments,glyphs,fashion,mnist", help="families of sprites, in order"
+    )
+    parser.add_argument("--data-dir", help="where MNIST and Fashion-MNIST lie")
+    parser.add_argument("--preset", default="compact-detail", help="of the learner")
+    parser.add_argument("--watch", type=int, default=4_096, help="frames of random actions a world")
+    parser.add_argument("--practise", type=int, default=8_192, help="frames with reward a world")
+    parser.add_argument("--frames-per-update", type=int, default=4)
+    parser.add_argument("--every", type=int, default=512, help="frames between two trials")
+    parser.add_argument("--episodes", type=int, default=200, help="of a trial")
+    parser.add_argument("--out", type=Path, default=Path("runs/continual"))
+    options = parser.parse_args(arguments)
+    settings = Settings(
+        tuple(options.worlds.split(",")), options.data_dir, options.preset, options.watch,
+        options.practise, options.frames_per_update, options.every, options.episodes,
+    )  # fmt: skip
+    methods = [m for m in PROTOCOLS[options.protocol] if options.only in (None, m)]
+    if not methods:
+        parser.error(f"--only must be one of {list(PROTOCOLS[options.protocol])}")
+    todo = [(method, seed) for seed in options.seeds for method in methods]
+    for method, seed in tqdm(todo, desc=options.protocol, unit="run"):
+        tqdm.write(f"{method}, seed {seed}", file=sys.stderr)
+        run_one(options.protocol, method, seed, settings, options.out)
+        report(options.protocol, options.seeds, settings, options.out)
+    print(report(options.protocol, options.seeds, settings, options.out))
+
+
+def report(protocol: str, seeds: Sequence[int], settings: Settings, folder: Path) -> str:
+    """The table of what there is by now, also written to `PROTOCOL.md`."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for method in PROTOCOLS[protocol]:
+        paths = [result_path(folder, protocol, method, seed) for seed in seeds]
+        found[method] = [r for r in (load(path, settings) for path in paths) if r is not None]
+    text = table(found, protocol, settings.worlds)
+    if protocol == "lifelong" and all(found.values()):
+        text += "\n" + difference(found, settings.worlds)
+    write_whole(folder / f"{protocol}.md", text.encode())
+    return text
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
