@@ -22,18 +22,16 @@ goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from intervals import mean_with_interval
+from resume import Result, Runs, seeds_of
 from stable_baselines3 import PPO
-from tqdm import tqdm
 from worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, watch
 
 from vase_rl import VASEConfig
@@ -127,7 +125,7 @@ def known(agent: Agent) -> int | None:
     return None if agent.encoder is None else len(agent.encoder.vase.environments)
 
 
-def lifelong(agent: Agent, settings: Settings, seed: int) -> dict[str, Any]:
+def lifelong(agent: Agent, settings: Settings, seed: int) -> Result:
     """Rewarded in the first world only."""
     first, *others = settings.worlds
     adapter, frames = agent.encoder, settings.practise
@@ -148,9 +146,7 @@ def lifelong(agent: Agent, settings: Settings, seed: int) -> dict[str, Any]:
     return {"curve": curve, "visits": visits}
 
 
-def sequence(
-    agent: Agent, settings: Settings, seed: int, *, freezes: bool = False
-) -> dict[str, Any]:
+def sequence(agent: Agent, settings: Settings, seed: int, *, freezes: bool = False) -> Result:
     """Rewarded in every world."""
     visits: list[dict[str, Any]] = []
     curve: list[tuple[int, float]] = []
@@ -169,7 +165,7 @@ def sequence(
 
 
 CCI_VAE = {"clustering": False, "dreaming": False, "masking": False}
-PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], dict[str, Any]]]] = {
+PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], Result]]] = {
     "lifelong": {
         "VASE": lambda s, n: lifelong(on_latents(s, n), s, n),
         "CnnPolicy": lambda s, n: lifelong(on_pixels(s, n), s, n),
@@ -185,51 +181,16 @@ PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], dict[str, Any]]]] = {
 }
 
 
-def run_one(protocol: str, method: str, seed: int, settings: Settings, folder: Path) -> None:
-    """One method with one seed, unless its result is there."""
-    path = result_path(folder, protocol, method, seed)
-    if load(path, settings) is not None:
-        return
-    started = time.perf_counter()
-    torch.manual_seed(seed)
-    result = PROTOCOLS[protocol][method](settings, seed)
-    result = {
-        "settings": json.loads(json.dumps(asdict(settings))),
-        "seed": seed,
-        **result,
-        "seconds": round(time.perf_counter() - started, 1),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
-
-
-def result_path(folder: Path, protocol: str, method: str, seed: int) -> Path:
-    name = method.lower().replace(",", "").replace(" ", "-")
-    return folder / protocol / f"{name}-{seed}.json"
-
-
-def load(path: Path, settings: Settings) -> dict[str, Any] | None:
-    """A result that was made with these settings."""
-    if not path.exists():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text())
-    wanted = json.loads(json.dumps(asdict(settings)))
-    # Where the data lie changes nothing.
-    same = {k: v for k, v in wanted.items() if k != "data_dir"}.items()
-    return result if same <= result["settings"].items() else None
-
-
-def success(result: dict[str, Any], visit: int, world: str) -> float:
+def success(result: Result, visit: int, world: str) -> float:
     return float(result["visits"][visit]["trials"][world]["success"])
 
 
-def frames_to(result: dict[str, Any], wanted: float = WANTED) -> float | None:
+def frames_to(result: Result, wanted: float = WANTED) -> float | None:
     """Frames of all kinds seen when success was first as high as wanted."""
     return next((float(frames) for frames, rate in result["curve"] if rate >= wanted), None)
 
 
-def lifelong_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str, float | None]:
+def lifelong_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float | None]:
     """A row of the first table."""
     first, *others = worlds
     now = success(result, -1, first)
@@ -243,7 +204,7 @@ def lifelong_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str,
     }
 
 
-def sequence_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str, float | None]:
+def sequence_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float | None]:
     """A row of the second table: R[i][j] is success in world j after visit i."""
     visits, last = range(len(worlds)), len(worlds) - 1
     table = [[success(result, i, world) for world in worlds] for i in visits]
@@ -262,7 +223,7 @@ def sequence_numbers(result: dict[str, Any], worlds: Sequence[str]) -> dict[str,
 NUMBERS = {"lifelong": lifelong_numbers, "sequence": sequence_numbers}
 
 
-def table(results: dict[str, list[dict[str, Any]]], protocol: str, worlds: Sequence[str]) -> str:
+def table(results: dict[str, list[Result]], protocol: str, worlds: Sequence[str]) -> str:
     """Markdown: mean over seeds ± half the 95% interval."""
     lines: list[str] = []
     for method, runs in results.items():
@@ -279,7 +240,7 @@ def table(results: dict[str, list[dict[str, Any]]], protocol: str, worlds: Seque
     return "\n".join(lines) + "\n"
 
 
-def difference(results: dict[str, list[dict[str, Any]]], worlds: Sequence[str]) -> str:
+def difference(results: dict[str, list[Result]], worlds: Sequence[str]) -> str:
     """Of the transfer ratios, seed by seed."""
     pairs = zip(results["VASE"], results["CnnPolicy"], strict=False)
     gaps = [
@@ -289,15 +250,6 @@ def difference(results: dict[str, list[dict[str, Any]]], worlds: Sequence[str]) 
         if a["seed"] == b["seed"]
     ]
     return f"transfer, VASE less CnnPolicy, seed by seed: {mean_with_interval(gaps, 3)}\n"
-
-
-def seeds_of(text: str) -> list[int]:
-    """`3`, `10-14` or `1,2,5`."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
 
 
 def main(arguments: list[str]) -> None:
@@ -325,27 +277,25 @@ def main(arguments: list[str]) -> None:
         tuple(options.worlds.split(",")), options.data_dir, options.preset, options.watch,
         options.practise, options.frames_per_update, options.every, options.episodes,
     )  # fmt: skip
-    methods = [m for m in PROTOCOLS[options.protocol] if options.only in (None, m)]
-    if not methods:
-        parser.error(f"--only must be one of {list(PROTOCOLS[options.protocol])}")
-    todo = [(method, seed) for seed in options.seeds for method in methods]
-    for method, seed in tqdm(todo, desc=options.protocol, unit="run"):
-        tqdm.write(f"{method}, seed {seed}", file=sys.stderr)
-        run_one(options.protocol, method, seed, settings, options.out)
-        report(options.protocol, options.seeds, settings, options.out)
-    print(report(options.protocol, options.seeds, settings, options.out))
+    methods = PROTOCOLS[options.protocol]
+    if options.only is not None and options.only not in methods:
+        parser.error(f"--only must be one of {list(methods)}")
+    runs = Runs(
+        options.out / options.protocol,
+        asdict(settings),
+        {name: partial(method, settings) for name, method in methods.items()},
+    )
+    runs.complete(options.seeds, options.only)
+    text = report(options.protocol, runs.by_method(options.seeds), settings.worlds)
+    write_whole(options.out / f"{options.protocol}.md", text.encode())
+    print(text)
 
 
-def report(protocol: str, seeds: Sequence[int], settings: Settings, folder: Path) -> str:
-    """The table of what there is by now, also written to `PROTOCOL.md`."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for method in PROTOCOLS[protocol]:
-        paths = [result_path(folder, protocol, method, seed) for seed in seeds]
-        found[method] = [r for r in (load(path, settings) for path in paths) if r is not None]
-    text = table(found, protocol, settings.worlds)
+def report(protocol: str, found: dict[str, list[Result]], worlds: Sequence[str]) -> str:
+    """The tables of what there is by now."""
+    text = table(found, protocol, worlds)
     if protocol == "lifelong" and all(found.values()):
-        text += "\n" + difference(found, settings.worlds)
-    write_whole(folder / f"{protocol}.md", text.encode())
+        text += "\n" + difference(found, worlds)
     return text
 
 
