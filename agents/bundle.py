@@ -41,7 +41,7 @@ Adapter = VASEObservationWrapper | VASEVecEnvWrapper
 class Bundle:
     """A trained agent: its description, its encoder and its weights.
 
-    `Bundle.load` and `Bundle.of` make one.
+    `Bundle.load` and `Bundle.of` make one. The replay buffer of DQN and SAC is not part of it.
 
     Example:
         >>> import gymnasium as gym
@@ -149,8 +149,9 @@ class Bundle:
     def model(self, env: Any, *, seed: int | None = None) -> Model:
         """A model of `stable_baselines3` that can go on learning, on the CPU.
 
-        The replay buffer of DQN and SAC starts empty. It keeps frames where `env` is a
-        `VASEVecEnvWrapper` that learns; otherwise latents, which go stale if the encoder moves.
+        The replay buffer of DQN and SAC starts empty, and they explore anew as their
+        hyperparameters say. The buffer keeps frames where `env` is a `VASEVecEnvWrapper` that
+        learns; otherwise latents, which go stale if the encoder moves.
 
         Args:
             env: an environment, single or vectorised, that gives the latents of this encoder, as

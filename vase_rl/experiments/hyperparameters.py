@@ -42,6 +42,9 @@ def read_mapping(text: bytes) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
         nodes = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"it must be YAML: line {line}: {error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"it must be YAML: {error}") from error
     if not isinstance(values, dict) or not isinstance(nodes, yaml.MappingNode):
