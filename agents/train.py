@@ -88,8 +88,8 @@ def train_agent(
         config: of an untrained encoder, a preset's name or a `VASEConfig`.
         online: whether the encoder of a checkpoint goes on learning. Frozen, it gives equal
             latents for equal frames throughout; learning, it moves under the policy. PPO and A2C
-            see a learning one through a held view, which moves between rollouts only, DQN and SAC
-            through an average of its weights, and keep frames in place of latents.
+            see a learning one through a held view, which moves between rollouts only; DQN and SAC
+            keep frames in place of latents and encode them whenever they learn from them.
         n_envs: environments side by side, whose frames are encoded at once.
         frames: frames to train on, all environments together, rounded up to whole rollouts (of
             `n_steps` each; of `train_freq` for DQN and SAC).
@@ -203,14 +203,12 @@ def _view(kind: Algorithm, learning: bool) -> View:
     """The encoder that an agent sees through.
 
     On-policy, one that holds still for a rollout, so that its advantages compare like with like.
-    The rollouts of DQN and SAC are a few steps long: a view held for one would be a live one. Their
-    values are learnt against a target network whose weights lag behind, which makes sense only
-    while latents mean the same to both networks. The live encoder moves with every training step,
-    a running average of it as slowly as target networks do.
+    The rollouts of DQN and SAC are a few steps long, too short to hold it for, and a batch from
+    their buffer is encoded at once in any case. They see through the live encoder, which is also
+    the one that a bundle keeps: behind an average of its weights, which moves less under the
+    target network, they would learn on latents that nobody sees afterwards.
     """
-    if not learning:
-        return "live"
-    return "held" if kind.on_policy else "average"
+    return "held" if learning and kind.on_policy else "live"
 
 
 def _result(

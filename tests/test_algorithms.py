@@ -168,7 +168,7 @@ def test_what_an_agent_sees_through_and_keeps(name: str, encoder: Path) -> None:
     look = Look()
     train(name, 64, config=TINY, callback=look)
     off_policy = name in ("dqn", "sac")
-    assert look.view == ("average" if off_policy else "held")
+    assert look.view == ("live" if off_policy else "held")
     assert isinstance(look.kept, FrameReplayBuffer) == off_policy
     # Latents of a frozen encoder do not go stale, and cost nothing to sample.
     train(name, 64, encoder=encoder, callback=look)
@@ -179,7 +179,7 @@ def test_what_an_agent_sees_through_and_keeps(name: str, encoder: Path) -> None:
 def test_a_loaded_model_keeps_frames_where_its_encoder_learns(encoder: Path) -> None:
     bundle = train("dqn", encoder=encoder).bundle
     # Also where another wrapper stands around the one with the latents.
-    outer = VecCheckNan(latents_of(bundle, LAMP, 2, view="average"))
+    outer = VecCheckNan(latents_of(bundle, LAMP, 2))
     model: Any = bundle.model(outer, seed=0)
     assert isinstance(model.replay_buffer, FrameReplayBuffer)
     model.learn(200)

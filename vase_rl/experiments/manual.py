@@ -58,9 +58,9 @@ examples:
 
 Any Gymnasium environment with uint8 images will do; `module:ID` imports the module first. With
 --encoder its weights stay as they are, unless --online is given; without it a new encoder learns
-along with the agent. PPO and A2C then see through a copy that changes between rollouts only, DQN
-and SAC through a running average of it. DIR then holds agent.zip (agent and encoder together, for
-evaluate), encoder.pt and metrics.json.
+along with the agent. PPO and A2C then see through a copy that changes between rollouts only; DQN
+and SAC keep frames and encode them anew whenever they learn from them. DIR then holds agent.zip
+(agent and encoder together, for evaluate), encoder.pt and metrics.json.
 
 Return and success while it trains are those of the actions that the agent explores with; evaluate
 takes the most likely ones.
