@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..learner import VASE
 
@@ -62,6 +62,29 @@ class AttendedLatents(BaseFeaturesExtractor):
         return observations * self.passes
 
 
+def attended_latents(policy: nn.Module) -> tuple[bool, ...] | None:
+    """What all networks of a policy attend to; None where they see everything.
+
+    Raises:
+        ValueError: they attend to different latents.
+    """
+    found = {part.attended for part in policy.modules() if isinstance(part, AttendedLatents)}
+    if len(found) > 1:
+        raise ValueError("attended_latents must be the same in all networks of the policy")
+    return found.pop() if found else None
+
+
+def attend(policy: nn.Module, attended: Sequence[bool]) -> None:
+    """Changes the flags in all networks of a policy, targets among them.
+
+    DQN and SAC have an extractor per network. A target network that saw other latents than the
+    network that it is compared with would value another task; averaging weights does not reach it.
+    """
+    for part in policy.modules():
+        if isinstance(part, AttendedLatents):
+            part.attend(attended)
+
+
 def used_in(vase: VASE, environment: int) -> tuple[bool, ...]:
     """Latents that are active and used in an environment; all where none is known to be used.
 
@@ -79,32 +102,30 @@ def used_in(vase: VASE, environment: int) -> tuple[bool, ...]:
 
 
 class AttendToUsedLatents(BaseCallback):
-    """Before every rollout but the first, attends to what the training world uses.
+    """Before a rollout, attends to what the training world uses.
 
-    The training world is the environment that `info["vase"]` reported most often during the
-    rollout before; the first rollout attends to everything.
+    The training world is the environment that `info["vase"]` reported most often since the last
+    time; until the first time everything is attended to.
 
     Args:
         vase: the learner behind the observations.
+        interval: frames that are looked at before each time, or a whole rollout where that is
+            more. The rollouts of DQN and SAC are a few frames long, which say little.
     """
 
-    def __init__(self, vase: VASE) -> None:
+    def __init__(self, vase: VASE, interval: int = 0) -> None:
         super().__init__()
         self.vase = vase
+        self.interval = interval
         self._seen: Counter[int] = Counter()
 
     def _on_rollout_start(self) -> None:
-        if self._seen:
-            self._attend()
-        self._seen.clear()
+        if self._seen and self._seen.total() >= self.interval:
+            environment = self._seen.most_common(1)[0][0]
+            attend(self.model.policy, used_in(self.vase, environment))
+            self._seen.clear()
 
     def _on_step(self) -> bool:
         infos: list[dict[str, Any]] = self.locals["infos"]
         self._seen.update(info["vase"]["environment"] for info in infos)
         return True
-
-    def _attend(self) -> None:
-        environment = self._seen.most_common(1)[0][0]
-        extractor = self.model.policy.features_extractor
-        assert isinstance(extractor, AttendedLatents)
-        extractor.attend(used_in(self.vase, environment))

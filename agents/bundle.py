@@ -2,48 +2,46 @@
 
 A policy without its encoder is useless, and with another encoder it is wrong without any sign of
 it. The file is a zip of three members: `agent.json` (what the agent is), `encoder.pt` (a
-checkpoint of the learner) and `policy.pt` (weights and optimizer). The description holds the
-digests of the other two, so halves of different bundles are noticed.
+checkpoint of the learner) and `policy.pt` (weights and optimizers). The description holds the
+digests of the other two, so halves of different bundles are noticed. The replay buffer of DQN and
+SAC is not part of it: it is larger than all the rest, and acting does not need it.
 
 Nothing in the file is executed: tensors are read by torch with `weights_only`, and the model is
-rebuilt from the description. (`PPO.load` of Stable-Baselines3 unpickles arbitrary objects.)
+rebuilt from the description. (`load` of Stable-Baselines3 unpickles arbitrary objects.)
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import pickle
 import tempfile
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
 
 from ..checkpoint import CheckpointError
 from ..files import write_whole
 from ..learner import VASE
 from ..wrappers import VASEObservationWrapper, VASEVecEnvWrapper
-from .attended import AttendedLatents
+from .algorithms import Model, algorithm_of
+from .archive import ENCODER, POLICY, check_digests, first_line, pack, unpack
+from .arguments import config_of, make_model, policy_kwargs
+from .attended import attended_latents
 from .card import AgentCard, BundleError
-from .config import PPOConfig
+from .weights import check_weights, load_model, load_policy, write_weights
 
 Adapter = VASEObservationWrapper | VASEVecEnvWrapper
-CARD, ENCODER, POLICY = "agent.json", "encoder.pt", "policy.pt"
 
 
 @dataclass(frozen=True)
 class Bundle:
     """A trained agent: its description, its encoder and its weights.
 
-    `Bundle.load` and `Bundle.of` make one.
+    `Bundle.load` and `Bundle.of` make one. The replay buffer of DQN and SAC is not part of it.
 
     Example:
         >>> import gymnasium as gym
@@ -58,14 +56,14 @@ class Bundle:
     encoder_bytes: bytes = field(repr=False)
     """A checkpoint as `VASE.save` writes it."""
     policy_bytes: bytes = field(repr=False)
-    """`torch.save` of {"policy": ..., "optimizer": ...}, two state dictionaries."""
+    """`torch.save` of state dictionaries by name: that of the policy, those of its optimizers."""
 
     @classmethod
-    def of(cls, model: PPO, env: Adapter, *, env_id: str | None = None) -> Bundle:
+    def of(cls, model: Model, env: Adapter, *, env_id: str | None = None) -> Bundle:
         """Bundles a model with the encoder of the environment that it was trained in.
 
         Args:
-            model: a `stable_baselines3.PPO` with `MlpPolicy`.
+            model: a `PPO`, `A2C`, `DQN` or `SAC` of `stable_baselines3` with `MlpPolicy`.
             env: the wrapper that the model's observations come from, of one environment or of a
                 `VecEnv`.
             env_id: name of the environment, for the record.
@@ -74,17 +72,12 @@ class Bundle:
             BundleError: the model was not trained on such latents, or has hyperparameters that
                 cannot be kept as plain values.
         """
-        if not isinstance(model, PPO) or type(model.policy) is not ActorCriticPolicy:
-            raise BundleError(
-                f"model must be a stable_baselines3.PPO with MlpPolicy, got {type(model).__name__} "
-                f"with {type(model.policy).__name__}"
-            )
+        _check_kind(model)
         try:
-            config = PPOConfig.of(model)
+            config = config_of(model)
+            attended = attended_latents(model.policy)
         except (TypeError, ValueError) as error:
             raise BundleError(f"the model cannot be kept as plain values: {error}") from error
-        extractor = model.policy.features_extractor
-        attended = extractor.attended if isinstance(extractor, AttendedLatents) else None
         card = AgentCard(
             hyperparameters=config,
             observation_space=env.observation_space,  # type: ignore[arg-type]
@@ -96,7 +89,7 @@ class Bundle:
             frames=model.num_timesteps,
         )
         _check_spaces(card, model, "model")
-        bundle = cls(card, _encoder_bytes(env), _policy_bytes(model))
+        bundle = cls(card, _encoder_bytes(env), write_weights(model))
         bundle.card.to_json()
         return bundle
 
@@ -106,7 +99,8 @@ class Bundle:
         Raises:
             OSError: the file cannot be written.
         """
-        write_whole(path, self._packed())
+        content = pack(self.card.to_json(), self.encoder_bytes, self.policy_bytes)
+        write_whole(path, content)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -118,12 +112,10 @@ class Bundle:
         """
         path = Path(path)
         try:
-            members = _read_members(path)
-            values = _read_json(members[CARD])
+            values, encoder, policy = unpack(path)
             card = AgentCard.from_json(values)
-            for name in (ENCODER, POLICY):
-                _check_digest(name, members[name], values.get("digests"))
-            bundle = cls(card, members[ENCODER], members[POLICY])
+            check_digests(values, encoder, policy)
+            bundle = cls(card, encoder, policy)
             bundle._check_halves()
         except BundleError as error:
             raise BundleError(f"cannot use {path} as a bundle: {error}") from error
@@ -141,25 +133,25 @@ class Bundle:
             except CheckpointError as error:
                 raise BundleError(f"{ENCODER} is damaged: {error.__cause__ or error}") from error
 
-    def policy(self) -> ActorCriticPolicy:
-        """A fresh copy of the policy with its optimizer, on the CPU; it has `predict`.
+    def policy(self) -> BasePolicy:
+        """A fresh copy of the policy with its optimizers, on the CPU; it has `predict`.
+
+        That of DQN takes the best action, also where `deterministic` is not set.
 
         Raises:
             BundleError: the weights are damaged or do not fit the description.
         """
-        card = self.card
-        rate = card.hyperparameters.learning_rate
-        kwargs = card.hyperparameters.policy_kwargs(card.attended_latents)
-        # Initialising weights that are overwritten must not advance the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            policy = ActorCriticPolicy(
-                card.observation_space, card.action_space, lambda _: rate, **kwargs
-            )
-        _load_weights(policy, self.policy_bytes)
+        policy = self._blank_policy()
+        with _fitting():
+            load_policy(policy, self.policy_bytes)
         return policy.eval()
 
-    def model(self, env: Any, *, seed: int | None = None) -> PPO:
-        """A `stable_baselines3.PPO` that can go on learning, on the CPU.
+    def model(self, env: Any, *, seed: int | None = None) -> Model:
+        """A model of `stable_baselines3` that can go on learning, on the CPU.
+
+        The replay buffer of DQN and SAC starts empty, and they explore anew as their
+        hyperparameters say. The buffer keeps frames where `env` is a `VASEVecEnvWrapper` that
+        learns; otherwise latents, which go stale if the encoder moves.
 
         Args:
             env: an environment, single or vectorised, that gives the latents of this encoder, as
@@ -169,11 +161,12 @@ class Bundle:
         Raises:
             BundleError: its latents or actions are not those of the agent.
         """
-        _check_spaces(self.card, env, "env")
-        kwargs = self.card.hyperparameters.ppo_kwargs(self.card.attended_latents)
-        model = PPO("MlpPolicy", env, seed=seed, device="cpu", **kwargs)
-        _load_weights(model.policy, self.policy_bytes)
-        model.num_timesteps = self.card.frames
+        card = self.card
+        _check_spaces(card, env, "env")
+        model = make_model(card.hyperparameters, env, card.attended_latents, seed)
+        with _fitting():
+            load_model(model, self.policy_bytes)
+        model.num_timesteps = card.frames
         return model
 
     def wrap(
@@ -213,15 +206,14 @@ class Bundle:
         path.write_bytes(self.encoder_bytes)
         return path
 
-    def _packed(self) -> bytes:
-        halves = {ENCODER: self.encoder_bytes, POLICY: self.policy_bytes}
-        digests = {name: _digest(content) for name, content in halves.items()}
-        card = json.dumps({**self.card.to_json(), "digests": digests}, indent=2, allow_nan=False)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in {CARD: card.encode(), **halves}.items():
-                archive.writestr(name, content)
-        return buffer.getvalue()
+    def _blank_policy(self) -> BasePolicy:
+        card, config = self.card, self.card.hyperparameters
+        kwargs = policy_kwargs(config, card.attended_latents)
+        # Initialising weights that are overwritten must not advance the caller's random numbers.
+        with torch.random.fork_rng(devices=[]):
+            return algorithm_of(config).policy(
+                card.observation_space, card.action_space, lambda _: config.learning_rate, **kwargs
+            )
 
     def _check_halves(self) -> None:
         """Builds both halves once; a bundle that loads can be used."""
@@ -238,9 +230,34 @@ class Bundle:
             raise BundleError(
                 f"attended_latents must have {config.latents} flags, got {len(attended)}"
             )
-        extractor = self.policy().features_extractor
-        if isinstance(extractor, AttendedLatents) and extractor.attended != attended:
+        policy = self._blank_policy()
+        with _fitting():
+            check_weights(policy, self.card.hyperparameters, self.policy_bytes)
+            seen_latents = attended_latents(policy)
+        if seen_latents != attended:
             raise BundleError(f"attended_latents differs from what {POLICY} was trained with")
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Says of what was read in it that it does not fit."""
+    try:
+        yield
+    except ValueError as error:
+        raise BundleError(
+            f"{POLICY} is damaged or does not fit the description: {first_line(error)}"
+        ) from error
+
+
+def _check_kind(model: Any) -> None:
+    try:
+        kind = algorithm_of(model)
+    except ValueError as error:
+        raise BundleError(f"model {error}") from error
+    if type(model.policy) is not kind.policy:
+        raise BundleError(
+            f"model must be a {kind.name} with MlpPolicy, got {type(model.policy).__name__}"
+        )
 
 
 def _encoder_bytes(env: Adapter) -> bytes:
@@ -248,65 +265,6 @@ def _encoder_bytes(env: Adapter) -> bytes:
         path = Path(folder) / ENCODER
         env.save(path)
         return path.read_bytes()
-
-
-def _policy_bytes(model: PPO) -> bytes:
-    buffer = io.BytesIO()
-    policy = model.policy
-    state = {"policy": policy.state_dict(), "optimizer": policy.optimizer.state_dict()}
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _load_weights(policy: ActorCriticPolicy, content: bytes) -> None:
-    try:
-        if not zipfile.is_zipfile(io.BytesIO(content)):
-            raise zipfile.BadZipFile("it was not written by torch.save")
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        policy.load_state_dict(state["policy"])
-        policy.optimizer.load_state_dict(state["optimizer"])
-    except (
-        RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError, TypeError,
-        ValueError, AttributeError,
-    ) as error:  # fmt: skip
-        raise BundleError(
-            f"{POLICY} is damaged or does not fit the description: {_first_line(error)}"
-        ) from error
-
-
-def _read_members(path: Path) -> dict[str, bytes]:
-    if not path.is_file():
-        raise BundleError("there is no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(archive.namelist())
-            if names != sorted((CARD, ENCODER, POLICY)):
-                more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-                expected = [CARD, ENCODER, POLICY]
-                raise BundleError(f"it holds {names[:4]}{more} and not just {expected}")
-            return {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise BundleError(f"it is damaged or not a bundle: {_first_line(error)}") from error
-
-
-def _read_json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{CARD} is not JSON: {_first_line(error)}") from error
-
-
-def _digest(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def _check_digest(name: str, content: bytes, digests: Any) -> None:
-    expected = digests.get(name) if isinstance(digests, dict) else None
-    if expected != _digest(content):
-        raise BundleError(
-            f"policy and encoder do not belong together: {name} is not the one that {CARD} was "
-            f"written with"
-        )
 
 
 def _check_spaces(card: AgentCard, env: Any, name: str) -> None:
@@ -325,8 +283,3 @@ def _check_actions(card: AgentCard, env: Any, name: str) -> None:
             f"{name} must have the action space {card.action_space} of the agent, got "
             f"{env.action_space}"
         )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from .config import PPOConfig
+from .algorithms import ALGORITHMS, algorithm_of
+from .config import Config, from_values, plain_values
 
 FORMAT = "vase_rl agent"
 VERSION = 1
-ALGORITHM = "PPO"
 
 
 class BundleError(ValueError):
@@ -25,7 +25,8 @@ class BundleError(ValueError):
 class AgentCard:
     """Description of an agent: enough to rebuild its policy before loading the weights."""
 
-    hyperparameters: PPOConfig
+    hyperparameters: Config
+    """Their type says which algorithm it is."""
     observation_space: spaces.Box
     """Latents (N,), with a one-hot environment behind them where `append_environment` is set."""
     action_space: spaces.Space[Any]
@@ -38,7 +39,11 @@ class AgentCard:
     """The environment that it was trained in."""
     frames: int
     """Frames that it was trained on."""
-    algorithm: str = ALGORITHM
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm as Stable-Baselines3 writes it."""
+        return algorithm_of(self.hyperparameters).name
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; spaces as `describe_space` gives them."""
@@ -47,7 +52,7 @@ class AgentCard:
             "format": FORMAT,
             "version": VERSION,
             "algorithm": self.algorithm,
-            "hyperparameters": self.hyperparameters.to_json(),
+            "hyperparameters": plain_values(self.hyperparameters),
             "observation_space": describe_space(self.observation_space),
             "action_space": describe_space(self.action_space),
             "append_environment": self.append_environment,
@@ -70,23 +75,23 @@ class AgentCard:
             raise BundleError(
                 f"it has version {values.get('version')!r}, this program reads {VERSION}"
             )
-        if values.get("algorithm") != ALGORITHM:
-            raise BundleError(
-                f"its algorithm must be {ALGORITHM!r}, got {values.get('algorithm')!r}"
-            )
+        kinds = {kind.name: kind for kind in ALGORITHMS.values()}
+        name = values.get("algorithm")
+        if not isinstance(name, str) or name not in kinds:
+            raise BundleError(f"its algorithm must be one of {', '.join(kinds)}, got {name!r}")
         try:
-            return cls._from_fields(values)
+            return cls._from_fields(kinds[name].config, values)
         except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
             raise BundleError(f"its description is wrong: {_reason(error)}") from error
 
     @classmethod
-    def _from_fields(cls, values: Mapping[str, Any]) -> AgentCard:
+    def _from_fields(cls, kind: type[Config], values: Mapping[str, Any]) -> AgentCard:
         observation = parse_space(values["observation_space"])
         if not isinstance(observation, spaces.Box) or len(observation.shape) != 1:
             raise ValueError(f"observation_space must be a Box of vectors, got {observation}")
         attended = values["attended_latents"]
         return cls(
-            hyperparameters=PPOConfig.from_json(values["hyperparameters"]),
+            hyperparameters=from_values(kind, values["hyperparameters"]),
             observation_space=observation,
             action_space=parse_space(values["action_space"]),
             append_environment=_of_type(values, "append_environment", bool),
@@ -101,7 +106,7 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space as plain values; infinite bounds as strings, which JSON has no number for.
 
     Raises:
-        BundleError: not one of the action or observation spaces of PPO.
+        BundleError: not one of the action or observation spaces of the algorithms.
     """
     if isinstance(space, spaces.Box):
         return {

@@ -1,184 +1,190 @@
-"""Hyperparameters of PPO as plain values that a bundle can hold as JSON."""
+"""Hyperparameters of the algorithms as plain values that a YAML file and a bundle can hold.
+
+Names are those of Stable-Baselines3. `net_arch`, `activation` and `log_std_init` belong to the
+policy there, all others to the algorithm. The defaults suit short episodes, a few dozen latents and
+some ten thousand frames.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
-from stable_baselines3 import PPO
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from torch import nn
-
-from .attended import AttendedLatents
-
-Activation = Literal["tanh", "relu"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
-# Arguments of PPO that share their names with a field here.
-SHARED = (
-    "learning_rate",
-    "n_steps",
-    "batch_size",
-    "n_epochs",
-    "gamma",
-    "gae_lambda",
-    "clip_range",
-    "normalize_advantage",
-    "ent_coef",
-    "vf_coef",
-    "max_grad_norm",
-    "target_kl",
+from .rules import (
+    Activation,
+    Count,
+    CountOrAll,
+    CountOrZero,
+    EntropyWeight,
+    Flag,
+    Layers,
+    NotNegative,
+    Number,
+    NumberOrAuto,
+    Positive,
+    PositiveOrNone,
+    Share,
+    ShareAboveZero,
+    check,
+    require,
 )
-_POLICY_KEYS = {
-    "net_arch",
-    "activation_fn",
-    "log_std_init",
-    "features_extractor_class",
-    "features_extractor_kwargs",
-}
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Hyperparameters of Stable-Baselines3's PPO with `MlpPolicy`, checked on construction.
-
-    Names are those of `stable_baselines3.PPO`. The defaults suit short episodes and a few dozen
-    latents: small networks, short rollouts, large minibatches.
+    """Hyperparameters of `stable_baselines3.PPO` with `MlpPolicy`, checked on construction.
 
     Raises:
         ValueError: a field breaks its rule; the message names field, rule and value.
     """
 
-    learning_rate: float = 1e-3
-    n_steps: int = 512
+    learning_rate: Positive = 1e-3
+    n_steps: Count = 512
     """Frames per environment between two updates of the policy."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Frames per minibatch; `n_steps` times the number of environments should be a multiple."""
-    n_epochs: int = 10
-    gamma: float = 0.95
-    gae_lambda: float = 0.9
-    clip_range: float = 0.2
-    normalize_advantage: bool = True
-    ent_coef: float = 0.0
-    vf_coef: float = 0.5
-    max_grad_norm: float = 0.5
-    target_kl: float | None = None
+    n_epochs: Count = 10
+    gamma: Share = 0.95
+    gae_lambda: Share = 0.9
+    clip_range: Positive = 0.2
+    normalize_advantage: Flag = True
+    ent_coef: NotNegative = 0.0
+    vf_coef: NotNegative = 0.5
+    max_grad_norm: Positive = 0.5
+    target_kl: PositiveOrNone = None
     """An update ends early where the policy has moved by 1.5 times this KL; None: never."""
-    net_arch: tuple[int, ...] = (32, 32)
+    net_arch: Layers = (32, 32)
     """Hidden layers of the policy's network, and of the value's."""
     activation: Activation = "tanh"
-    log_std_init: float = -0.5
+    log_std_init: Number = -0.5
     """Logarithm of the exploration's standard deviation at first, for continuous actions."""
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "batch_size", "n_epochs"):
-            self._require(name, _is_integer(getattr(self, name), 1), "a positive integer")
-        for name in ("learning_rate", "clip_range", "max_grad_norm"):
-            value = getattr(self, name)
-            self._require(name, _is_number(value) and value > 0, "a finite number above 0")
-        for name in ("gamma", "gae_lambda"):
-            value = getattr(self, name)
-            self._require(name, _is_number(value) and 0 <= value <= 1, "a number in [0, 1]")
-        for name in ("ent_coef", "vf_coef"):
-            value = getattr(self, name)
-            self._require(name, _is_number(value) and value >= 0, "a finite number, 0 or above")
-        self._require("log_std_init", _is_number(self.log_std_init), "a finite number")
-        kl = self.target_kl
-        self._require("target_kl", kl is None or (_is_number(kl) and kl > 0), "None or above 0")
-        flag = isinstance(self.normalize_advantage, bool)
-        self._require("normalize_advantage", flag, "True or False")
-        choices = get_args(Activation)
-        self._require("activation", self.activation in choices, f"one of {choices}")
-        layers = isinstance(self.net_arch, (list, tuple))
-        layers = layers and all(_is_integer(width, 1) for width in self.net_arch)
-        self._require("net_arch", layers, "a sequence of positive integers")
-        object.__setattr__(self, "net_arch", tuple(self.net_arch))
-
-    def _require(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
-            raise ValueError(f"PPOConfig.{name} must be {rule}, got {getattr(self, name)!r}")
-
-    def policy_kwargs(self, attended: tuple[bool, ...] | None) -> dict[str, Any]:
-        """Arguments of `ActorCriticPolicy`.
-
-        Args:
-            attended: latents that the policy sees; None: it sees all that there are.
-        """
-        values: dict[str, Any] = {
-            "net_arch": list(self.net_arch),
-            "activation_fn": ACTIVATIONS[self.activation],
-            "log_std_init": self.log_std_init,
-        }
-        if attended is not None:
-            values["features_extractor_class"] = AttendedLatents
-            values["features_extractor_kwargs"] = {"attended": attended}
-        return values
-
-    def ppo_kwargs(self, attended: tuple[bool, ...] | None) -> dict[str, Any]:
-        """Arguments of `stable_baselines3.PPO`, those of the policy among them."""
-        shared = {name: getattr(self, name) for name in SHARED}
-        return {**shared, "policy_kwargs": self.policy_kwargs(attended)}
-
-    @classmethod
-    def of(cls, model: PPO) -> PPOConfig:
-        """The hyperparameters of a model that a user made.
-
-        Raises:
-            ValueError: it has some that are not plain values, or that have no field here.
-        """
-        kwargs = dict(model.policy_kwargs)
-        unknown = sorted(set(kwargs) - _POLICY_KEYS)
-        if unknown:
-            raise ValueError(f"policy_kwargs must be among {sorted(_POLICY_KEYS)}, got {unknown}")
-        extractor = kwargs.get("features_extractor_class", FlattenExtractor)
-        if extractor not in (FlattenExtractor, AttendedLatents):
-            raise ValueError(
-                "features_extractor_class must be the default or AttendedLatents, got "
-                f"{extractor.__name__}"
-            )
-        values = {name: getattr(model, name) for name in SHARED}
-        # PPO has made a schedule of the number by now: a function of the progress that remains.
-        clip_ranges = {float(model.clip_range(left)) for left in (1.0, 0.5, 0.0)}  # type: ignore[operator]
-        if len(clip_ranges) > 1:
-            raise ValueError(f"clip_range must be constant, got {sorted(clip_ranges)} over time")
-        values["clip_range"] = clip_ranges.pop()
-        values["activation"] = _activation_name(kwargs.get("activation_fn", nn.Tanh))
-        # What MlpPolicy falls back to.
-        layers = kwargs.get("net_arch")
-        values["net_arch"] = (64, 64) if layers is None else layers
-        values["log_std_init"] = kwargs.get("log_std_init", 0.0)
-        if model.clip_range_vf is not None or model.use_sde:
-            raise ValueError("clip_range_vf must be None and use_sde False")
-        return cls(**values)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values by field name."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> PPOConfig:
-        """Inverse of `to_json`.
-
-        Raises:
-            ValueError: an unknown field, or a value that breaks its rule.
-        """
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown hyperparameter {unknown[0]!r}")
-        return cls(**values)
+        check(self)
+        several = self.batch_size > 1 or not self.normalize_advantage
+        require(self, "batch_size", several, "above 1 where normalize_advantage is set")
 
 
-def _activation_name(activation: type[nn.Module]) -> str:
-    for name, known in ACTIVATIONS.items():
-        if activation is known:
-            return name
-    raise ValueError(f"activation_fn must be nn.Tanh or nn.ReLU, got {activation.__name__}")
+@dataclass(frozen=True)
+class A2CConfig:
+    """Hyperparameters of `stable_baselines3.A2C` with `MlpPolicy`, checked on construction.
+
+    Raises:
+        ValueError: a field breaks its rule; the message names field, rule and value.
+    """
+
+    learning_rate: Positive = 2e-3
+    n_steps: Count = 16
+    """Frames per environment between two updates of the policy."""
+    gamma: Share = 0.95
+    gae_lambda: Share = 0.9
+    normalize_advantage: Flag = False
+    ent_coef: NotNegative = 0.0
+    vf_coef: NotNegative = 0.5
+    max_grad_norm: Positive = 0.5
+    use_rms_prop: Flag = True
+    """RMSprop, as in the original; otherwise Adam."""
+    rms_prop_eps: Positive = 1e-5
+    net_arch: Layers = (32, 32)
+    """Hidden layers of the policy's network, and of the value's."""
+    activation: Activation = "tanh"
+    log_std_init: Number = -0.5
+    """Logarithm of the exploration's standard deviation at first, for continuous actions."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+@dataclass(frozen=True)
+class DQNConfig:
+    """Hyperparameters of `stable_baselines3.DQN` with `MlpPolicy`, checked on construction.
+
+    Raises:
+        ValueError: a field breaks its rule; the message names field, rule and value.
+    """
+
+    learning_rate: Positive = 1e-3
+    buffer_size: Count = 50_000
+    """Transitions that are kept, of all environments together; two frames each."""
+    learning_starts: CountOrZero = 500
+    """Frames with random actions before the first update."""
+    batch_size: Count = 64
+    tau: ShareAboveZero = 1.0
+    """Share of the way that the target network goes at each of its updates."""
+    gamma: Share = 0.95
+    train_freq: Count = 4
+    """Steps of each environment between two rounds of updates."""
+    gradient_steps: CountOrAll = -1
+    """Updates per round; -1: as many as frames have come since the last."""
+    target_update_interval: Count = 500
+    """Frames between two updates of the target network."""
+    exploration_fraction: ShareAboveZero = 0.3
+    """Share of the training over which the share of random actions falls."""
+    exploration_initial_eps: Share = 1.0
+    exploration_final_eps: Share = 0.05
+    max_grad_norm: Positive = 10.0
+    net_arch: Layers = (64, 64)
+    """Hidden layers of the network of values."""
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
-def _is_integer(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+@dataclass(frozen=True)
+class SACConfig:
+    """Hyperparameters of `stable_baselines3.SAC` with `MlpPolicy`, checked on construction.
+
+    Raises:
+        ValueError: a field breaks its rule; the message names field, rule and value.
+    """
+
+    learning_rate: Positive = 1e-3
+    buffer_size: Count = 50_000
+    """Transitions that are kept, of all environments together; two frames each."""
+    learning_starts: CountOrZero = 500
+    """Frames with random actions before the first update."""
+    batch_size: Count = 128
+    tau: ShareAboveZero = 0.01
+    """Share of the way that the target network goes at each of its updates."""
+    gamma: Share = 0.95
+    train_freq: Count = 4
+    """Steps of each environment between two rounds of updates."""
+    gradient_steps: CountOrAll = -1
+    """Updates per round; -1: as many as frames have come since the last."""
+    ent_coef: EntropyWeight = "auto_0.1"
+    """Weight of the entropy; "auto_0.1" learns it from 0.1 on, "auto" from 1 on."""
+    target_update_interval: Count = 1
+    """Updates between two updates of the target network."""
+    target_entropy: NumberOrAuto = "auto"
+    """That a learnt weight aims at, in nats; "auto": minus the number of actions' dimensions."""
+    net_arch: Layers = (64, 64)
+    """Hidden layers of the actor, and of each critic."""
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+Config = PPOConfig | A2CConfig | DQNConfig | SACConfig
+
+
+def plain_values(config: Config) -> dict[str, Any]:
+    """Values by field name, as JSON and YAML have them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+
+
+def from_values(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Inverse of `plain_values`; what is left out takes its default.
+
+    Raises:
+        ValueError: an unknown field, or a value that breaks its rule.
+    """
+    known = [entry.name for entry in fields(kind)]
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise ValueError(
+            f"unknown hyperparameter {unknown[0]!r}; {kind.__name__} has {', '.join(known)}"
+        )
+    return kind(**values)

@@ -59,8 +59,8 @@ def evaluate_agent(
         env_kwargs: arguments of `gymnasium.make`.
         episodes: how many, at least 1.
         seed: of the first reset (the later episodes follow from it) and of random actions.
-        deterministic: the most likely action; otherwise one drawn from the policy, by torch's
-            global generator.
+        deterministic: the most likely action; otherwise one drawn from the policy, as in training,
+            by torch's global generator. DQN's policy always takes the best one.
         record_episodes: so many episodes, from the first on, are rendered.
         device: of the encoder.
 

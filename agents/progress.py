@@ -21,7 +21,11 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Averages over the episodes that ended since the point before."""
+    """Averages over the episodes that ended since the point before.
+
+    Of the actions that the agent trained with, which it samples to explore: `evaluate_agent`, which
+    takes the most likely ones, may say better or worse.
+    """
 
     frames: int
     """Frames of the whole run up to this point."""
@@ -50,14 +54,18 @@ class CurveRecorder(BaseCallback):
     Args:
         frames: that the run was asked for; whole rollouts may take a few more.
         reporter: is told of every step and every point.
+        interval: least number of frames from one point to the next, but for the last; rollouts of
+            A2C, DQN and SAC are too short for a point each.
     """
 
-    def __init__(self, frames: int, reporter: Reporter | None = None) -> None:
+    def __init__(self, frames: int, reporter: Reporter | None = None, interval: int = 0) -> None:
         super().__init__()
         self.frames = frames
         self.reporter = reporter
+        self.interval = interval
         self.curve: list[CurvePoint] = []
         self._reported = 0
+        self._last_point = 0
         self._returns: list[float] = []
         self._successes: list[bool] = []
 
@@ -75,11 +83,19 @@ class CurveRecorder(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        if self.num_timesteps - self._last_point >= self.interval:
+            self._add_point()
+
+    def _on_training_end(self) -> None:
+        self._add_point()
+
+    def _add_point(self) -> None:
         if not self._returns:
             return
         rate = float(np.mean(self._successes)) if self._successes else None
         mean = float(np.mean(self._returns))
         self.curve.append(CurvePoint(self.num_timesteps, rate, mean, len(self._returns)))
+        self._last_point = self.num_timesteps
         self._returns.clear()
         self._successes.clear()
         if self.reporter is not None:

@@ -1,12 +1,15 @@
-"""Settings shared by all tests; fixtures of one subject live beside its tests."""
+"""Settings shared by all tests, and the agent that several of them look at."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 # Before anything imports matplotlib: no test opens a window.
 os.environ["MPLBACKEND"] = "Agg"
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,3 +24,40 @@ def _isolated_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def _seeded() -> None:
     """torch's global generator starts equal in each test, whichever tests ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with one environment, whose latents 1 and 4 are used and 0 is masked."""
+    from lamps import TINY
+
+    from vase_rl import VASE
+
+    vase = VASE(TINY, seed=0, device="cpu")
+    rng = np.random.default_rng(0)
+    vase.update(rng.choice([0, 255], (16, 1, 1, 1)).repeat(16, 1).repeat(16, 2).astype(np.uint8))
+    # Untrained encodings of the two frames hardly differ: spread them.
+    with torch.no_grad():
+        vase.networks.encoder.posterior.weight[:6] *= 20
+    world = vase.environments[0]
+    world.used_latents = torch.tensor([True, True, False, False, True, False])
+    world.latent_mask = torch.tensor([False, True, True, True, True, True])
+    path = tmp_path_factory.mktemp("encoder") / "vase.pt"
+    vase.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def lamp_result(encoder: Path) -> Any:
+    """PPO, trained to say whether the lamp is on."""
+    from lamps import LAMP, QUICK
+
+    from vase_rl.agents import train_ppo
+
+    return train_ppo(LAMP, encoder=encoder, frames=3000, ppo=QUICK, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def bundle(lamp_result: Any) -> Any:
+    """The agent of `lamp_result`."""
+    return lamp_result.bundle

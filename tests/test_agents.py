@@ -1,141 +1,29 @@
-"""PPO on latents, bundles of agent and encoder, evaluation."""
+"""Training, evaluation, and which latents a policy sees."""
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import pickle
-import zipfile
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, PPO
+from lamps import CORRIDOR, LAMP, QUICK, TINY, equal, weights
+from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from vase_rl import VASE, VASEConfig
+from vase_rl import VASE
 from vase_rl.agents import (
     AttendedLatents,
     Bundle,
-    BundleError,
     PPOConfig,
     evaluate_agent,
     train_ppo,
     used_in,
 )
-from vase_rl.agents.card import AgentCard, describe_space, parse_space
-from vase_rl.wrappers import VASEObservationWrapper
-
-LAMP, CORRIDOR = "agents_test/Lamp-v0", "agents_test/Corridor-v0"
-TINY = VASEConfig.preset(
-    "compact", image_size=16, space_to_depth=1, filters=(8,), hidden=16, latents=6, batch_size=16
-)
-QUICK = PPOConfig(n_steps=64, batch_size=64, learning_rate=3e-3)
-
-
-class Lamp(gym.Env):
-    """The lamp is on or off: say which. One step per episode."""
-
-    observation_space = spaces.Box(0, 255, (16, 16, 1), np.uint8)
-    action_space = spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.lit = int(self.np_random.integers(2))
-        return np.full((16, 16, 1), 255 * self.lit, np.uint8), {}
-
-    def step(self, action):
-        right = int(action) == self.lit
-        frame = np.full((16, 16, 1), 255 * self.lit, np.uint8)
-        return frame, float(right), True, False, {"success": right}
-
-
-class Corridor(gym.Env):
-    """Ends after as many steps as its length, each worth `reward`; reports no success."""
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    observation_space = spaces.Box(0, 255, (16, 16, 1), np.uint8)
-    action_space = spaces.Box(-1, 1, (2,), np.float32)
-
-    def __init__(self, lengths=(3,), reward=2.0, render_mode=None):
-        self.lengths, self.reward, self.render_mode = lengths, reward, render_mode
-        self.episode = -1
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.episode += 1
-        self.steps = 0
-        return self._frame(), {}
-
-    def step(self, action):
-        self.steps += 1
-        done = self.steps == self.lengths[self.episode % len(self.lengths)]
-        return self._frame(), self.reward, done, False, {}
-
-    def render(self):
-        return np.full((4, 5, 3), self.steps, np.uint8)
-
-    def _frame(self):
-        return np.full((16, 16, 1), 20 * self.steps, np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _registered():
-    gym.register(LAMP, Lamp)
-    gym.register(CORRIDOR, Corridor)
-    yield
-    for name in (LAMP, CORRIDOR):
-        del gym.registry[name]
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> Path:
-    """A checkpoint with one environment, whose latents 1 and 4 are used and 0 is masked."""
-    vase = VASE(TINY, seed=0, device="cpu")
-    rng = np.random.default_rng(0)
-    vase.update(rng.choice([0, 255], (16, 1, 1, 1)).repeat(16, 1).repeat(16, 2).astype(np.uint8))
-    # Untrained encodings of the two frames hardly differ: spread them.
-    with torch.no_grad():
-        vase.networks.encoder.posterior.weight[:6] *= 20
-    world = vase.environments[0]
-    world.used_latents = torch.tensor([True, True, False, False, True, False])
-    world.latent_mask = torch.tensor([False, True, True, True, True, True])
-    path = tmp_path_factory.mktemp("encoder") / "vase.pt"
-    vase.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def lamp_result(encoder):
-    return train_ppo(LAMP, encoder=encoder, frames=3000, ppo=QUICK, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def bundle(lamp_result) -> Bundle:
-    return lamp_result.bundle
-
-
-@pytest.fixture
-def saved(bundle, tmp_path) -> Path:
-    path = tmp_path / "agent.zip"
-    bundle.save(path)
-    return path
-
-
-def weights(vase: VASE) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in vase.networks.state_dict().items()}
-
-
-def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
-
+from vase_rl.agents.arguments import model_kwargs
 
 # -------------------------------------------------------------------- training and evaluation
 
@@ -164,7 +52,7 @@ def test_ppo_learns_to_reach_from_positions():
 
     env = DummyVecEnv([lambda: Positions(gym.make("vase_rl/SpriteReach-v0"))] * 8)
     settings = replace(PPOConfig(), n_steps=64)
-    model = PPO("MlpPolicy", env, seed=0, device="cpu", **settings.ppo_kwargs(None))
+    model = PPO("MlpPolicy", env, seed=0, device="cpu", **model_kwargs(settings, None))
     model.learn(8 * 1024)
     successes: list[bool] = []
     env.seed(1)
@@ -340,267 +228,6 @@ def test_everything_is_attended_while_nothing_is_known_to_be_used(encoder):
     assert used_in(vase, 0) == (False, True, False, False, True, False)
     vase.environments[0].used_latents[:] = False
     assert used_in(vase, 0) == (True,) * 6
-
-
-# -------------------------------------------------------------------- bundles
-
-
-def test_round_trip(bundle, saved):
-    loaded = Bundle.load(saved)
-    assert loaded == bundle
-    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
-    latents = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
-    actions = [b.policy().predict(latents, deterministic=True)[0] for b in (bundle, loaded)]
-    assert np.array_equal(*actions)
-    frames = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), np.uint8)
-    codes = [b.encoder("cpu").encode(frames) for b in (bundle, loaded)]
-    assert np.array_equal(*codes)
-
-
-def test_actions_do_not_depend_on_who_built_the_policy(encoder):
-    """A model in memory, its bundle's policy, and its bundle's model act alike."""
-    env = VASEObservationWrapper(
-        gym.make(CORRIDOR), load_path=encoder, training=False, append_environment=True
-    )
-    kwargs = {"net_arch": [8], "activation_fn": torch.nn.ReLU}
-    model = PPO("MlpPolicy", env, n_steps=64, seed=0, device="cpu", policy_kwargs=kwargs)
-    model.learn(128)
-    bundle = Bundle.of(model, env, env_id=CORRIDOR)
-    assert bundle.card.hyperparameters == PPOConfig(
-        learning_rate=3e-4, n_steps=64, batch_size=64, gamma=0.99, gae_lambda=0.95,
-        net_arch=(8,), activation="relu", log_std_init=0.0,
-    )  # fmt: skip
-    again = bundle.model(bundle.wrap(gym.make(CORRIDOR), device="cpu"))
-    latents = np.random.default_rng(0).normal(size=(20, 13)).astype(np.float32)
-    actions = [m.predict(latents, deterministic=True)[0] for m in (model, bundle.policy(), again)]
-    assert np.array_equal(actions[0], actions[1])
-    assert np.array_equal(actions[0], actions[2])
-    state = again.policy.optimizer.state_dict()["state"]
-    kept = model.policy.optimizer.state_dict()["state"]
-    assert all(torch.equal(state[i]["exp_avg_sq"], kept[i]["exp_avg_sq"]) for i in kept)
-    again.learn(64)
-    assert not np.array_equal(again.predict(latents, deterministic=True)[0], actions[0])
-
-
-def test_building_a_policy_leaves_random_numbers_alone(bundle):
-    before = torch.get_rng_state()
-    bundle.policy()
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def repack(path: Path, **changes: bytes | None) -> None:
-    """Rewrites members of a bundle (`agent_json=...`); None leaves one out."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    for key, content in changes.items():
-        name = key.replace("_", ".")
-        if content is None:
-            del members[name]
-        else:
-            members[name] = content
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-
-
-def rewrite_card(path: Path, **changes: Any) -> None:
-    with zipfile.ZipFile(path) as archive:
-        card = json.loads(archive.read("agent.json"))
-    repack(path, agent_json=json.dumps({**card, **changes}).encode())
-
-
-def flip_a_byte(path: Path) -> None:
-    """In the middle of the encoder's tensors: the zip's own table stays readable."""
-    content = bytearray(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        place = archive.getinfo("encoder.pt").header_offset + 5000
-    content[place] ^= 1
-    path.write_bytes(content)
-
-
-def foreign_encoder(path: Path) -> None:
-    vase = VASE(TINY, seed=1, device="cpu")
-    vase.save(path.parent / "other.pt")
-    repack(path, encoder_pt=(path.parent / "other.pt").read_bytes())
-
-
-def other_latents(path: Path) -> None:
-    """Digests in order, but the encoder has another number of latents."""
-    vase = VASE(replace(TINY, latents=8), seed=1, device="cpu")
-    vase.save(path.parent / "other.pt")
-    bundle = Bundle.load(path)
-    replace(bundle, encoder_bytes=(path.parent / "other.pt").read_bytes()).save(path)
-
-
-def other_network(path: Path) -> None:
-    bundle = Bundle.load(path)
-    card = replace(bundle.card, hyperparameters=replace(bundle.card.hyperparameters, net_arch=(5,)))
-    replace(bundle, card=card).save(path)
-
-
-DAMAGE = [
-    (lambda p: p.unlink(), "there is no such file"),
-    (lambda p: p.write_bytes(b""), "damaged or not a bundle"),
-    (lambda p: p.write_bytes(b"hello" * 1000), "damaged or not a bundle: File is not a zip"),
-    (lambda p: p.write_bytes(p.read_bytes()[:-1]), "damaged or not a bundle"),
-    (lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]), "damaged or not a bundle"),
-    (flip_a_byte, "damaged or not a bundle: Bad CRC-32"),
-    (lambda p: repack(p, policy_pt=None), r"it holds \['agent.json', 'encoder.pt'\]"),
-    (lambda p: repack(p, extra_txt=b"?"), "it holds .*'extra.txt'"),
-    (lambda p: repack(p, agent_json=b"{"), "agent.json is not JSON"),
-    (lambda p: repack(p, agent_json=b"[]"), "not a vase_rl agent"),
-    (lambda p: rewrite_card(p, format="zip"), "not a vase_rl agent"),
-    (lambda p: rewrite_card(p, version=2), "version 2, this program reads 1"),
-    (lambda p: rewrite_card(p, algorithm="SAC"), "algorithm must be 'PPO', got 'SAC'"),
-    (lambda p: rewrite_card(p, frames="many"), "frames must be int, got 'many'"),
-    (lambda p: rewrite_card(p, hyperparameters={"n_steps": 0}), "n_steps must be a positive"),
-    (lambda p: rewrite_card(p, hyperparameters={"depth": 3}), "unknown hyperparameter 'depth'"),
-    (lambda p: rewrite_card(p, action_space={"type": "Text"}), "unknown type of space 'Text'"),
-    (lambda p: rewrite_card(p, action_space={}), "'type' is missing"),
-    (lambda p: rewrite_card(p, action_space={"type": "Discrete", "n": 3, "start": 0}), "policy.pt"),
-    (lambda p: rewrite_card(p, attended_latents=[True]), "attended_latents must have 6 flags"),
-    (lambda p: rewrite_card(p, attended_latents="all"), "must be a list of flags or null"),
-    (lambda p: rewrite_card(p, attended_latents=[True] * 6), "attended_latents differs"),
-    (lambda p: rewrite_card(p, append_environment=True), "encoder gives \\(13,\\)"),
-    (lambda p: rewrite_card(p, digests=None), "do not belong together: encoder.pt"),
-    (foreign_encoder, "policy and encoder do not belong together: encoder.pt"),
-    (lambda p: repack(p, policy_pt=b"?"), "do not belong together: policy.pt"),
-    (other_latents, r"do not belong together: .* \(6,\), the encoder gives \(8,\)"),
-    (other_network, "policy.pt is damaged or does not fit the description"),
-]
-
-
-@pytest.mark.parametrize(("damage", "message"), DAMAGE)
-def test_bad_bundles_are_refused(saved, damage, message):
-    damage(saved)
-    with pytest.raises(BundleError, match=message) as caught:
-        Bundle.load(saved)
-    assert str(saved) in str(caught.value)
-
-
-class Malicious:
-    """Unpickling it creates a folder."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.trace),)
-
-
-def as_torch_file(content: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("half", ["encoder_bytes", "policy_bytes"])
-@pytest.mark.parametrize("pack", [as_torch_file, pickle.dumps])
-def test_loading_runs_no_code_from_the_file(bundle, tmp_path, half, pack):
-    trace, path = tmp_path / "trace", tmp_path / "agent.zip"
-    content = pack({"policy": Malicious(trace), "format": "vase_rl checkpoint"})
-    replace(bundle, **{half: content}).save(path)
-    with pytest.raises(BundleError, match="is damaged"):
-        Bundle.load(path)
-    assert not trace.exists()
-    torch.load(io.BytesIO(as_torch_file(Malicious(trace))), weights_only=False)
-    assert trace.exists(), "the payload would have worked"
-
-
-def test_failed_save_leaves_the_old_bundle(bundle, saved, monkeypatch):
-    before = saved.read_bytes()
-
-    def full_disk(handle):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        replace(bundle, policy_bytes=b"").save(saved)
-    assert saved.read_bytes() == before
-    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
-
-
-def test_environments_that_do_not_fit_are_refused(bundle):
-    with pytest.raises(BundleError, match=r"env must have the action space Discrete\(2\)"):
-        bundle.wrap(gym.make(CORRIDOR))
-    with pytest.raises(BundleError, match=r"env must have the action space Discrete\(2\)"):
-        evaluate_agent(bundle, CORRIDOR)
-    latents = VASEObservationWrapper(gym.make(LAMP), replace(TINY, latents=8))
-    with pytest.raises(BundleError, match=r"observations of shape \(6,\).* got \(8,\)"):
-        bundle.model(latents)
-    with pytest.raises(BundleError, match=r"observations of shape \(6,\).* got \(16, 16, 1\)"):
-        bundle.model(gym.make(LAMP))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda env: A2C("MlpPolicy", env, device="cpu"), "stable_baselines3.PPO with MlpPolicy"),
-        (
-            lambda env: PPO("MlpPolicy", env, device="cpu", learning_rate=lambda left: 1e-3 * left),
-            "learning_rate must be a finite number",
-        ),
-        (
-            lambda env: PPO("MlpPolicy", env, device="cpu", clip_range=lambda left: 0.2 * left),
-            "clip_range must be constant",
-        ),
-        (lambda env: PPO("MlpPolicy", env, device="cpu", clip_range_vf=0.2), "clip_range_vf"),
-        (
-            lambda env: PPO("MlpPolicy", env, device="cpu", policy_kwargs={"ortho_init": False}),
-            r"policy_kwargs must be among .*, got \['ortho_init'\]",
-        ),
-        (
-            lambda env: PPO(
-                "MlpPolicy", env, device="cpu", policy_kwargs={"net_arch": {"pi": [4], "vf": [4]}}
-            ),
-            "net_arch must be a sequence of positive integers",
-        ),
-        (
-            lambda env: PPO(
-                "MlpPolicy", env, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU}
-            ),
-            "activation_fn must be nn.Tanh or nn.ReLU, got ELU",
-        ),
-        (
-            lambda env: PPO("MlpPolicy", gym.make("CartPole-v1"), device="cpu"),
-            r"model must have observations of shape \(6,\)",
-        ),
-    ],
-)
-def test_models_that_cannot_be_bundled_are_refused(encoder, make, message):
-    env = VASEObservationWrapper(gym.make(LAMP), load_path=encoder, training=False)
-    with pytest.raises(BundleError, match=message):
-        Bundle.of(make(env), env)
-
-
-# -------------------------------------------------------------------- plain values
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        spaces.Box(-1, 1, (2,), np.float32),
-        spaces.Box(np.array([-np.inf, 0.1]), np.array([np.inf, 7.3]), dtype=np.float64),
-        spaces.Box(0, 255, (2, 3), np.uint8),
-        spaces.Discrete(4, start=-1),
-        spaces.MultiDiscrete([3, 2]),
-        spaces.MultiBinary(3),
-    ],
-    ids=repr,
-)
-def test_spaces_survive_json(space):
-    text = json.dumps(describe_space(space), allow_nan=False)
-    assert parse_space(json.loads(text)) == space
-
-
-def test_card_survives_json(bundle):
-    text = json.dumps(bundle.card.to_json(), allow_nan=False)
-    assert AgentCard.from_json(json.loads(text)) == bundle.card
-
-
-def test_spaces_without_a_description_are_refused():
-    with pytest.raises(BundleError, match="got Text"):
-        describe_space(spaces.Text(3))
 
 
 @pytest.mark.parametrize(

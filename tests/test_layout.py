@@ -28,6 +28,7 @@ STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
 IMPORT_NAMES = {
     "opencv-python": "cv2",
     "pillow": "PIL",
+    "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "stable-baselines3": "stable_baselines3",
     "typing-extensions": "typing_extensions",

@@ -98,7 +98,10 @@ def _find_key(space: spaces.Space[Any], pixels_key: str | None) -> str | None:
                 f"{space}"
             )
         if not is_image(space):
-            raise ValueError(f"the observation space must be {RULE}, got {space}")
+            raise ValueError(
+                f"the observation space must be {RULE}, got {space}; "
+                "gymnasium.wrappers.AddRenderObservation observes what an environment draws"
+            )
         return None
     images = [key for key, part in space.items() if is_image(part)]
     if pixels_key is None:

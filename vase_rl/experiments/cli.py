@@ -17,6 +17,7 @@ from . import manual
 
 # Stable-Baselines3 seeds numpy's legacy generator, which takes 32 bits; the demo uses two seeds.
 LARGEST_SEED = 2**32 - 2
+ALGORITHMS = ("ppo", "a2c", "dqn", "sac")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -143,9 +144,17 @@ def _add_stream(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    summary = "train a Stable-Baselines3 agent (PPO) on the latents of an environment's images"
+    summary = "train a Stable-Baselines3 agent on the latents of an environment's images"
     parser = _command(commands, "train", summary, manual.TRAIN, _train)
     _add_environment(parser)
+    parser.add_argument(
+        "--algorithm", choices=ALGORITHMS, default="ppo",
+        help="ppo (default) or a2c: all kinds of actions; dqn: discrete; sac: continuous",
+    )  # fmt: skip
+    parser.add_argument(
+        "--hyperparameters", metavar="FILE.yml",
+        help="the algorithm's, by the names of Stable-Baselines3 (see below)",
+    )  # fmt: skip
     parser.add_argument(
         "--frames", type=_whole(1), default=30_000, metavar="N",
         help="frames to train on (default: 30000)",
@@ -268,6 +277,8 @@ def _train(options: argparse.Namespace, arguments: list[str]) -> None:
 
     settings = TrainSettings(
         env_id=options.env,
+        algorithm=options.algorithm,
+        hyperparameters=options.hyperparameters,
         env_kwargs=_env_kwargs(options),
         frames=options.frames,
         encoder=options.encoder,

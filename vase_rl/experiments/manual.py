@@ -50,15 +50,37 @@ false and how many changes were missed. DIR also holds encoder.pt, history.npz a
 TRAIN = """\
 examples:
   vase-rl train --env vase_rl/SpriteReach-v0 --encoder runs/demo/encoder.pt
+  vase-rl train --env vase_rl/SpriteReach-v0 --algorithm sac --hyperparameters sac.yml
   vase-rl train --env vase_rl/SpriteReach-v0 --env-arg family=glyphs --env-arg target=[0.2,0.8]
-  vase-rl train --env ale_py:ALE/Pong-v5 --frames 200000
+  vase-rl train --env ale_py:ALE/Pong-v5 --algorithm dqn --frames 200000
   vase-rl train --env VizdoomBasic-v1 --pixels-key screen
   vase-rl train --env vase_rl/SpriteReach-v0 --envs 8
 
 Any Gymnasium environment with uint8 images will do; `module:ID` imports the module first. With
 --encoder its weights stay as they are, unless --online is given; without it a new encoder learns
-along with the agent, which sees through a copy that changes between rollouts only. DIR then holds
-agent.zip (agent and encoder together, for evaluate), encoder.pt and metrics.json.
+along with the agent. PPO and A2C then see through a copy that changes between rollouts only; DQN
+and SAC keep frames and encode them anew whenever they learn from them. DIR then holds agent.zip
+(agent and encoder together, for evaluate), encoder.pt and metrics.json.
+
+Return and success while it trains are those of the actions that the agent explores with; evaluate
+takes the most likely ones.
+
+hyperparameters, a line `name: value` each in the YAML file; the others keep their defaults, which
+metrics.json shows. A file, and what each algorithm knows:
+
+  learning_rate: 0.0003
+  net_arch: [64, 64]                               # hidden layers
+  activation: relu                                 # or tanh
+
+  ppo  learning_rate n_steps batch_size n_epochs gamma gae_lambda clip_range normalize_advantage
+       ent_coef vf_coef max_grad_norm target_kl net_arch activation log_std_init
+  a2c  learning_rate n_steps gamma gae_lambda normalize_advantage ent_coef vf_coef max_grad_norm
+       use_rms_prop rms_prop_eps net_arch activation log_std_init
+  dqn  learning_rate buffer_size learning_starts batch_size tau gamma train_freq gradient_steps
+       target_update_interval exploration_fraction exploration_initial_eps exploration_final_eps
+       max_grad_norm net_arch activation
+  sac  learning_rate buffer_size learning_starts batch_size tau gamma train_freq gradient_steps
+       ent_coef target_update_interval target_entropy net_arch activation
 """
 
 EVALUATE = """\
@@ -67,7 +89,8 @@ examples:
   vase-rl evaluate runs/demo/agent.zip --env vase_rl/SpriteReach-v0 --env-arg family=glyphs \\
       --record 5
 
-Neither agent nor encoder learns. --record leaves an animation, episodes.gif, in DIR.
+Neither agent nor encoder learns; the agent takes its most likely actions, not sampled ones as in
+training. --record leaves an animation, episodes.gif, in DIR.
 """
 
 INSPECT = """\

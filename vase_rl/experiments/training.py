@@ -11,9 +11,19 @@ from typing import Any
 
 import gymnasium as gym
 
-from ..agents import Bundle, CurvePoint, Evaluation, check_action_space, evaluate_agent, train_ppo
+from ..agents import (
+    ALGORITHMS,
+    Bundle,
+    CurvePoint,
+    Evaluation,
+    check_action_space,
+    evaluate_agent,
+    train_agent,
+)
+from ..agents.config import Config, plain_values
 from ..files import write_whole
 from ..wrappers import VASEObservationWrapper
+from .hyperparameters import read_config
 from .inspection import environment_table
 from .pictures import gif, together
 from .progress import Progress, say
@@ -30,6 +40,9 @@ class TrainSettings:
     """As the options of `vase-rl train`."""
 
     env_id: str
+    algorithm: str = "ppo"
+    hyperparameters: str | None = None
+    """YAML file; None: all at their defaults."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     frames: int = 30_000
     encoder: str | None = None
@@ -46,7 +59,7 @@ class TrainSettings:
 
 
 def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
-    """Train PPO on the latents; leave `metrics.json`, `agent.zip` and `encoder.pt`.
+    """Train an agent on the latents; leave `metrics.json`, `agent.zip` and `encoder.pt`.
 
     An interrupt leaves what was learnt so far.
 
@@ -54,7 +67,7 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
         ValueError, OSError: a setting breaks its rule, or files are missing or damaged.
         KeyboardInterrupt: after the agent was saved.
     """
-    check_training(settings)
+    hyperparameters = check_training(settings)
     run = RunDirectory(out, "train", arguments, stale=WRITTEN)
     what = "as it goes on learning" if settings.online else "frozen"
     source = (
@@ -62,10 +75,13 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
         if settings.encoder is None
         else (f"the encoder {settings.encoder}, {what}")
     )
-    say(f"training PPO in {settings.env_id} for {settings.frames:,} frames on {source}")
+    name = ALGORITHMS[settings.algorithm].name
+    say(f"training {name} in {settings.env_id} for {settings.frames:,} frames on {source}")
     with Progress(settings.frames, "training") as progress:
-        trained = train_ppo(
+        trained = train_agent(
             settings.env_id,
+            settings.algorithm,
+            hyperparameters=hyperparameters,
             env_kwargs=settings.env_kwargs,
             encoder=settings.encoder,
             config=settings.config or NEW_ENCODER,
@@ -83,6 +99,8 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
     run.record(
         env=settings.env_id,
         env_kwargs=settings.env_kwargs,
+        algorithm=settings.algorithm,
+        hyperparameters=plain_values(hyperparameters),
         seed=settings.seed,
         frames=trained.frames,
         return_mean=trained.return_mean,
@@ -155,8 +173,11 @@ def curve_columns(curve: Sequence[CurvePoint]) -> dict[str, list[float | None]]:
     }
 
 
-def check_training(settings: TrainSettings) -> None:
+def check_training(settings: TrainSettings) -> Config:
     """Put everything together once, so that bad input is found before anything is written.
+
+    Returns:
+        The hyperparameters.
 
     Raises:
         ValueError, OSError: a setting breaks its rule, or files are missing or damaged.
@@ -170,8 +191,9 @@ def check_training(settings: TrainSettings) -> None:
         raise ValueError("--online must stand beside --encoder: a new encoder learns anyway")
     if settings.encoder is not None and not Path(settings.encoder).is_file():
         raise ValueError(f"--encoder must be a file, got {settings.encoder!r}")
+    config = read_config(settings.hyperparameters, settings.algorithm, settings.n_envs)
     with closing(make_environment(settings.env_id, settings.env_kwargs)) as env:
-        check_action_space(env.action_space)
+        check_action_space(env.action_space, settings.algorithm)
         VASEObservationWrapper(
             env,
             settings.config or NEW_ENCODER,
@@ -179,6 +201,7 @@ def check_training(settings: TrainSettings) -> None:
             pixels_key=settings.pixels_key,
             device=settings.device,
         )
+    return config
 
 
 def make_environment(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
