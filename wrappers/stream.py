@@ -25,8 +25,8 @@ COMFORT = 2
 # Frozen, the environment is inferred from so many recent frames, every so many frames.
 RECENT_FRAMES = 64
 INFERENCE_INTERVAL = 16
-# ... and the loss that is reported is that of about so many of the last frames, after every so many:
-# it takes encoder and decoder, and nothing depends on it.
+# ... and the loss that is reported is that of about so many of the last frames, after every so
+# many: it takes encoder and decoder, and nothing depends on it.
 LOSS_FRAMES = 8
 LOSS_INTERVAL = 256
 
