@@ -24,6 +24,7 @@ from .attended import AttendToUsedLatents
 from .bundle import Bundle
 from .callbacks import LogLearner, RefreshView
 from .config import PPOConfig
+from .figures import LogFigures
 from .progress import CurvePoint, CurveRecorder, Reporter
 
 
@@ -56,6 +57,7 @@ def train_ppo(
     attend_used: bool = True,
     pixels_key: str | None = None,
     append_environment: bool = False,
+    tensorboard: str | Path | None = None,
     progress: Reporter | None = None,
     callback: BaseCallback | list[BaseCallback] | None = None,
 ) -> TrainResult:
@@ -83,6 +85,8 @@ def train_ppo(
             `attended`), so that they cannot disturb it in another world.
         pixels_key: the image's key in a `Dict` observation.
         append_environment: whether the policy also sees the environment as a one-hot.
+        tensorboard: folder of TensorBoard's logs, with figures of the learner every 10,000 frames;
+            needs the package tensorboard.
         progress: is told of every frame and of every point of the curve.
         callback: callbacks of Stable-Baselines3.
 
@@ -90,6 +94,7 @@ def train_ppo(
         ValueError: `frames` or `n_envs` is not positive, there are no images, or PPO cannot choose
             its actions.
         FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
+        ImportError: `tensorboard` is given, and the package is not installed.
         gymnasium.error.Error: no environment of that name.
     """
     for name, value in (("frames", frames), ("n_envs", n_envs)):
@@ -113,10 +118,14 @@ def train_ppo(
         )
         latents = env.vase.config.latents if attend_used else None
         model = _model(env, ppo or PPOConfig(n_steps=max(1, 512 // n_envs)), latents, seed)
+        model.tensorboard_log = None if tensorboard is None else str(tensorboard)
         recorder = CurveRecorder(frames, progress)
         callbacks: list[BaseCallback] = [recorder]
         if learning:
-            callbacks += [RefreshView(env), LogLearner(env)]
+            callbacks.append(RefreshView(env))
+        callbacks.append(LogLearner(env))
+        if tensorboard is not None:
+            callbacks.append(LogFigures(env))
         if attend_used:
             callbacks.append(AttendToUsedLatents(env.vase))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
