@@ -5,9 +5,12 @@ from .attended import AttendedLatents, AttendToUsedLatents, used_in
 from .bundle import Bundle
 from .callbacks import LogLearner, RefreshView
 from .card import AgentCard, BundleError
+from .checkpoints import SaveCheckpoints
 from .config import A2CConfig, DQNConfig, PPOConfig, SACConfig
 from .evaluate import Evaluation, evaluate_agent
 from .features import VASEFeatures
+from .figures import LogFigures
+from .hub import HubError, pull_from_hub, push_to_hub
 from .progress import CurvePoint, CurveRecorder, Reporter
 from .replay import FrameReplayBuffer
 from .train import TrainResult, train_agent, train_ppo
@@ -26,16 +29,21 @@ __all__ = [
     "DQNConfig",
     "Evaluation",
     "FrameReplayBuffer",
+    "HubError",
+    "LogFigures",
     "LogLearner",
     "PPOConfig",
     "RefreshView",
     "Reporter",
     "SACConfig",
+    "SaveCheckpoints",
     "TrainResult",
     "VASEFeatures",
     "check_action_space",
     "evaluate_agent",
     "make_config",
+    "pull_from_hub",
+    "push_to_hub",
     "train_agent",
     "train_ppo",
     "used_in",

@@ -5,9 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from ..wrappers import VASEVecEnvWrapper
+
+
+class Every:
+    """Says once per so many frames that it is time.
+
+    Args:
+        frames: of all environments together, at least 1.
+
+    Raises:
+        ValueError: `frames` is not a positive integer.
+    """
+
+    def __init__(self, frames: int) -> None:
+        if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+            raise ValueError(f"every must be a positive number of frames, got {frames!r}")
+        self.frames = frames
+        self._last = 0
+
+    def restart(self, now: int) -> None:
+        """Count from here, as at the start of a run."""
+        self._last = now
+
+    def due(self, now: int) -> bool:
+        """Whether `frames` have passed since it was last time; then it counts from here."""
+        if now - self._last < self.frames:
+            return False
+        self._last = now
+        return True
+
+
+def check_trained_on(venv: VASEVecEnvWrapper, trained_on: VecEnv) -> None:
+    """Whether an algorithm sees the observations of `venv` as they are.
+
+    Raises:
+        ValueError: it trains on something else, or through a wrapper that changes them.
+    """
+    inner = trained_on
+    while isinstance(inner, VecMonitor):
+        inner = inner.venv
+    if inner is not venv:
+        raise ValueError(
+            f"venv must be what the algorithm trains on, which is a {type(inner).__name__}"
+        )
 
 
 class RefreshView(BaseCallback):
@@ -36,13 +79,7 @@ class RefreshView(BaseCallback):
         self.venv = venv
 
     def _init_callback(self) -> None:
-        env = self.training_env
-        while isinstance(env, VecMonitor):
-            env = env.venv
-        if env is not self.venv:
-            raise ValueError(
-                f"venv must be what the algorithm trains on, which is a {type(env).__name__}"
-            )
+        check_trained_on(self.venv, self.training_env)
 
     def _on_rollout_start(self) -> None:
         latents, drift = self.venv.refresh()

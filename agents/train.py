@@ -30,6 +30,7 @@ from .attended import AttendToUsedLatents
 from .bundle import Bundle
 from .callbacks import LogLearner, RefreshView
 from .config import Config, PPOConfig
+from .figures import LogFigures
 from .progress import CurvePoint, CurveRecorder, Reporter
 
 # The rollouts of these are a few frames long: what is averaged over a rollout of PPO is averaged
@@ -68,6 +69,7 @@ def train_agent(
     attend_used: bool = True,
     pixels_key: str | None = None,
     append_environment: bool = False,
+    tensorboard: str | Path | None = None,
     progress: Reporter | None = None,
     callback: BaseCallback | list[BaseCallback] | None = None,
 ) -> TrainResult:
@@ -100,6 +102,8 @@ def train_agent(
             `attended`), so that they cannot disturb it in another world.
         pixels_key: the image's key in a `Dict` observation.
         append_environment: whether the policy also sees the environment as a one-hot.
+        tensorboard: folder of TensorBoard's logs, with figures of the learner every 10,000 frames;
+            needs the package tensorboard.
         progress: is told of every frame and of every point of the curve.
         callback: callbacks of Stable-Baselines3.
 
@@ -107,6 +111,7 @@ def train_agent(
         ValueError: an unknown algorithm, hyperparameters of another one, `frames` or `n_envs` not
             positive, no images, or actions that the algorithm cannot choose.
         FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
+        ImportError: `tensorboard` is given, and the package is not installed.
         gymnasium.error.Error: no environment of that name.
     """
     for name, value in (("frames", frames), ("n_envs", n_envs)):
@@ -133,12 +138,14 @@ def train_agent(
         # Of all latents at first: which ones the world uses is not known yet.
         attended = (True,) * env.vase.config.latents if attend_used else None
         model = make_model(settings, env, attended, seed)
+        model.tensorboard_log = None if tensorboard is None else str(tensorboard)
         recorder = CurveRecorder(frames, progress, INTERVALS[algorithm])
         callbacks: list[BaseCallback] = [recorder]
         if learning and kind.on_policy:
             callbacks.append(RefreshView(env))
-        if learning:
-            callbacks.append(LogLearner(env))
+        callbacks.append(LogLearner(env))
+        if tensorboard is not None:
+            callbacks.append(LogFigures(env))
         if attend_used:
             callbacks.append(AttendToUsedLatents(env.vase, INTERVALS[algorithm]))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
@@ -161,13 +168,15 @@ def train_ppo(
     attend_used: bool = True,
     pixels_key: str | None = None,
     append_environment: bool = False,
+    tensorboard: str | Path | None = None,
     progress: Reporter | None = None,
     callback: BaseCallback | list[BaseCallback] | None = None,
 ) -> TrainResult:
     """`train_agent` with "ppo", whose hyperparameters are called `ppo` here.
 
     Raises:
-        ValueError, FileNotFoundError, CheckpointError, gymnasium.error.Error: as `train_agent`.
+        ValueError, FileNotFoundError, CheckpointError, ImportError, gymnasium.error.Error: as
+            `train_agent`.
     """
     return train_agent(
         env_id,
@@ -184,6 +193,7 @@ def train_ppo(
         attend_used=attend_used,
         pixels_key=pixels_key,
         append_environment=append_environment,
+        tensorboard=tensorboard,
         progress=progress,
         callback=callback,
     )

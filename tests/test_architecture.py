@@ -22,6 +22,10 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 ENVIRONMENT_ID = re.compile(r"[\w-]+/[\w-]+-v\d+")
 MAKE_TARGET = re.compile(r"make ([a-z-]+)")
+PACKAGES = {
+    "vase_rl", "torch", "numpy", "gymnasium", "stable_baselines3", "kornia", "cv2", "matplotlib",
+    "huggingface_hub",
+}  # fmt: skip
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -68,7 +72,7 @@ def exists(name: str) -> bool:
         return True
     if not DOTTED_NAME.fullmatch(name):
         return False
-    if name in {"vase_rl", "torch", "numpy", "gymnasium", "stable_baselines3", "kornia", "cv2"}:
+    if name in PACKAGES:
         return True
     return is_code_name(name)
 

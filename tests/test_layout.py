@@ -49,7 +49,10 @@ OUTSIDE = {
         "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "typing_extensions",
     },
     "envs": {"torch", "numpy", "gymnasium", "cv2"},
-    "agents": {"torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia"},
+    "agents": {
+        "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia", "matplotlib",
+        "huggingface_hub",
+    },
 }  # fmt: skip
 # `import vase_rl` registers the environments, which is done by name and loads none of them.
 EXEMPT = {("vase_rl", "vase_rl.envs.registration")}

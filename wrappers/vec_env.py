@@ -115,7 +115,12 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         """The same learner and view before other environments, where nothing is learnt.
 
         For `EvalCallback` and the like: what the learner learns meanwhile shows there at once.
+
+        Raises:
+            ValueError: `venv` has no image, or steps the environments that this adapter steps.
         """
+        if venv.unwrapped is self.venv.unwrapped:
+            raise ValueError("venv must hold other environments than those that are trained on")
         observer = self.observer
         twin = VASEVecEnvWrapper(
             venv,

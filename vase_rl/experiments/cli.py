@@ -173,6 +173,9 @@ def _add_train(commands: Any) -> None:
         "--append-environment", action="store_true",
         help="show the agent which environment it is in, as a one-hot behind the latents",
     )  # fmt: skip
+    parser.add_argument(
+        "--tensorboard", metavar="DIR", help="log scalars and figures there, for TensorBoard"
+    )
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -287,6 +290,7 @@ def _train(options: argparse.Namespace, arguments: list[str]) -> None:
         config=options.config,
         pixels_key=options.pixels_key,
         append_environment=options.append_environment,
+        tensorboard=options.tensorboard,
         seed=options.seed,
         device=options.device,
     )

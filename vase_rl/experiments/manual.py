@@ -54,7 +54,7 @@ examples:
   vase-rl train --env vase_rl/SpriteReach-v0 --env-arg family=glyphs --env-arg target=[0.2,0.8]
   vase-rl train --env ale_py:ALE/Pong-v5 --algorithm dqn --frames 200000
   vase-rl train --env VizdoomBasic-v1 --pixels-key screen
-  vase-rl train --env vase_rl/SpriteReach-v0 --envs 8
+  vase-rl train --env vase_rl/SpriteReach-v0 --envs 8 --tensorboard runs/tensorboard
 
 Any Gymnasium environment with uint8 images will do; `module:ID` imports the module first. With
 --encoder its weights stay as they are, unless --online is given; without it a new encoder learns

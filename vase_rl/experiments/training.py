@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from contextlib import closing
@@ -54,6 +55,8 @@ class TrainSettings:
     """Preset of a new encoder; None is "compact". An encoder from a checkpoint has its own."""
     pixels_key: str | None = None
     append_environment: bool = False
+    tensorboard: str | None = None
+    """Folder of TensorBoard's logs; None: none."""
     seed: int = 0
     device: str = "auto"
 
@@ -92,6 +95,7 @@ def run_train(settings: TrainSettings, out: str | Path, arguments: list[str]) ->
             device=settings.device,
             pixels_key=settings.pixels_key,
             append_environment=settings.append_environment,
+            tensorboard=settings.tensorboard,
             progress=progress,
         )
     trained.bundle.save(run.path / BUNDLE)
@@ -191,6 +195,10 @@ def check_training(settings: TrainSettings) -> Config:
         raise ValueError("--online must stand beside --encoder: a new encoder learns anyway")
     if settings.encoder is not None and not Path(settings.encoder).is_file():
         raise ValueError(f"--encoder must be a file, got {settings.encoder!r}")
+    if settings.tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            '--tensorboard needs the package tensorboard: pip install "vase_rl[tensorboard]"'
+        )
     config = read_config(settings.hyperparameters, settings.algorithm, settings.n_envs)
     with closing(make_environment(settings.env_id, settings.env_kwargs)) as env:
         check_action_space(env.action_space, settings.algorithm)
