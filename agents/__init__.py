@@ -5,8 +5,11 @@ from .bundle import Bundle
 from .callbacks import LogLearner, RefreshView
 from .card import AgentCard, BundleError
 from .config import PPOConfig
+from .configured import VASECallback
 from .evaluate import Evaluation, evaluate_agent
-from .features import VASEFeatures
+from .features import EncoderCopy, VASEFeatures
+from .her import FrameHerReplayBuffer
+from .learning import LearningFeatures
 from .ppo import TrainResult, check_action_space, train_ppo
 from .progress import CurvePoint, CurveRecorder, Reporter
 from .replay import FrameReplayBuffer
@@ -19,13 +22,17 @@ __all__ = [
     "BundleError",
     "CurvePoint",
     "CurveRecorder",
+    "EncoderCopy",
     "Evaluation",
+    "FrameHerReplayBuffer",
     "FrameReplayBuffer",
+    "LearningFeatures",
     "LogLearner",
     "PPOConfig",
     "RefreshView",
     "Reporter",
     "TrainResult",
+    "VASECallback",
     "VASEFeatures",
     "check_action_space",
     "evaluate_agent",
