@@ -7,10 +7,13 @@ from .callbacks import LogLearner, RefreshView
 from .card import AgentCard, BundleError
 from .checkpoints import SaveCheckpoints
 from .config import A2CConfig, DQNConfig, PPOConfig, SACConfig
+from .configured import VASECallback
 from .evaluate import Evaluation, evaluate_agent
-from .features import VASEFeatures
+from .features import EncoderCopy, VASEFeatures
 from .figures import LogFigures
+from .her import FrameHerReplayBuffer
 from .hub import HubError, pull_from_hub, push_to_hub
+from .learning import LearningFeatures
 from .progress import CurvePoint, CurveRecorder, Reporter
 from .replay import FrameReplayBuffer
 from .train import TrainResult, train_agent, train_ppo
@@ -27,9 +30,12 @@ __all__ = [
     "CurvePoint",
     "CurveRecorder",
     "DQNConfig",
+    "EncoderCopy",
     "Evaluation",
+    "FrameHerReplayBuffer",
     "FrameReplayBuffer",
     "HubError",
+    "LearningFeatures",
     "LogFigures",
     "LogLearner",
     "PPOConfig",
@@ -38,6 +44,7 @@ __all__ = [
     "SACConfig",
     "SaveCheckpoints",
     "TrainResult",
+    "VASECallback",
     "VASEFeatures",
     "check_action_space",
     "evaluate_agent",

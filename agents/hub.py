@@ -10,6 +10,7 @@ from types import ModuleType
 
 from .bundle import Bundle
 from .card import BundleError
+from .config import plain_values
 from .evaluate import Evaluation
 
 AGENT, README = "agent.zip", "README.md"
@@ -133,7 +134,7 @@ def model_card(bundle: Bundle, repo_id: str, evaluation: Evaluation | None = Non
         ImportError: huggingface_hub is not installed.
     """
     card = bundle.card
-    rows = [f"| `{name}` | {value} |" for name, value in card.hyperparameters.to_json().items()]
+    rows = [f"| `{name}` | {value} |" for name, value in plain_values(card.hyperparameters).items()]
     return CARD.format(
         front=_front_matter(bundle, repo_id, evaluation),
         algorithm=card.algorithm,

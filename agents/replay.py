@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from ..wrappers import VASEVecEnvWrapper
+from .tap import FrameTap, attached
 
 
 class FrameReplayBuffer(ReplayBuffer):
@@ -20,18 +20,18 @@ class FrameReplayBuffer(ReplayBuffer):
     A latent vector that was stored an hour ago came from another encoder than the one that the
     policy looks through now. This buffer stores the uint8 frames that the learner sees, and encodes
     them when they are sampled: equal frames give equal latents, however old they are. A frame is
-    masked as the environment says that it was taken for when it came (if the learner gave that one
-    up and another world took its index, as that one).
+    masked as the world that it was taken for when it came; if the learner has merged that one into
+    another since, as the other.
 
     Args:
         buffer_size, observation_space, action_space, device, n_envs: from the algorithm.
-        venv: the adapter that the algorithm trains on. None, as in an agent loaded from a file,
-            leaves the buffer unusable until `attach`.
+        venv: the adapter that the algorithm trains on, or what is around it. None, as in an agent
+            loaded from a file, leaves the buffer unusable until `attach`.
         optimize_memory_usage: must be False: frames of steps in a row are not shared.
         handle_timeout_termination: as of `ReplayBuffer`.
 
     Raises:
-        ValueError: as `attach`, or memory is to be optimised.
+        ValueError: as `attach`, memory is to be optimised, or observations hold goals.
 
     Example:
         >>> from stable_baselines3 import DQN
@@ -52,56 +52,49 @@ class FrameReplayBuffer(ReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
         *,
-        venv: VASEVecEnvWrapper | None = None,
+        venv: VecEnv | None = None,
     ) -> None:
         if optimize_memory_usage:
             raise ValueError("optimize_memory_usage must be False, got True")
+        if isinstance(observation_space, spaces.Dict):
+            raise ValueError(
+                "observations must be latents alone (FrameHerReplayBuffer is for goals beside "
+                f"them), got {observation_space}"
+            )
         self.latent_space = observation_space
         self.n_envs = n_envs
-        self.venv: VASEVecEnvWrapper | None = None
-        frame: tuple[int, ...] = (1, 1, 1)
-        if venv is not None:
-            self.attach(venv)
-            config = venv.vase.config
-            frame = (config.image_size, config.image_size, config.channels)
+        self.tap = None if venv is None else FrameTap(venv, observation_space, n_envs)
         super().__init__(
             buffer_size,
-            spaces.Box(0, 255, frame, np.uint8),
+            spaces.Box(0, 255, (1, 1, 1) if self.tap is None else self.tap.shape, np.uint8),
             action_space,
             device,
             n_envs=n_envs,
             handle_timeout_termination=handle_timeout_termination,
         )
         # Of the observation and of the one that followed.
-        self.environments = np.zeros((self.buffer_size, n_envs, 2), dtype=np.int64)
+        self.worlds = np.zeros((self.buffer_size, n_envs, 2), dtype=np.int64)
 
-    def attach(self, venv: VASEVecEnvWrapper) -> None:
+    def attach(self, venv: VecEnv) -> None:
         """Store the frames of this adapter, and sample its latents, from now on.
 
-        After `load_replay_buffer` and `set_env`.
+        After `load_replay_buffer` and `set_env`, and after loading an agent.
 
         Raises:
-            ValueError: it is not the adapter, observes otherwise, or has another number of
-                environments than the buffer.
+            ValueError: `venv` is or holds no adapter, observes otherwise, has another number of
+                environments than the buffer, or frames of another shape than those in it.
         """
-        if not isinstance(venv, VASEVecEnvWrapper):
-            raise ValueError(f"venv must be a VASEVecEnvWrapper, got {type(venv).__name__}")
-        if venv.observation_space != self.latent_space or venv.num_envs != self.n_envs:
-            raise ValueError(
-                f"venv must be what the algorithm trains on, {self.n_envs} environments that "
-                f"observe {self.latent_space}, got {venv.num_envs} that observe "
-                f"{venv.observation_space}"
-            )
-        size, channels = venv.vase.config.image_size, venv.vase.config.channels
-        stored = getattr(self, "obs_shape", (size, size, channels))
-        if stored != (size, size, channels):
-            raise ValueError(
-                f"venv must see frames {stored} as the buffer's, got {(size, size, channels)}; "
-                'an agent is loaded with replay_buffer_kwargs={"venv": venv}'
-            )
-        self.venv = venv
-        self._steps = venv.steps
-        self._environment = venv.observer.stream.environment
+        tap = FrameTap(venv, self.latent_space, self.n_envs)
+        if self.size() == 0:
+            self._make_room(tap.shape)
+        tap.check_shape(self.obs_shape)
+        self.tap = tap
+
+    def _make_room(self, frame: tuple[int, ...]) -> None:
+        self.observation_space = spaces.Box(0, 255, frame, np.uint8)
+        self.obs_shape = frame
+        self.observations = np.zeros((self.buffer_size, self.n_envs, *frame), dtype=np.uint8)
+        self.next_observations = np.zeros_like(self.observations)
 
     def add(
         self,
@@ -113,36 +106,20 @@ class FrameReplayBuffer(ReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """Store the frames behind a transition; the latents are not looked at."""
-        venv = self._attached()
-        if venv.steps == self._steps:
-            raise RuntimeError(
-                "the transition comes from other environments than the buffer's: after set_env, "
-                "call replay_buffer.attach(venv)"
-            )
-        self._steps = venv.steps
-        environment = infos[0]["vase"]["environment"]
-        self.environments[self.pos] = self._environment, environment
-        self._environment = environment
-        super().add(venv.previous_frames, venv.next_frames, action, reward, done, infos)
-
-    def _attached(self) -> VASEVecEnvWrapper:
-        if self.venv is None:
-            raise RuntimeError(
-                "the buffer has no adapter: load an agent with load(path, env=venv, "
-                'replay_buffer_kwargs={"venv": venv}), and a buffer with attach(venv)'
-            )
-        return self.venv
+        frames = attached(self.tap).take(infos)
+        self.worlds[self.pos] = frames.worlds
+        super().add(frames.before, frames.after, action, reward, done, infos)
 
     def _get_samples(
         self, batch_inds: np.ndarray, env: VecNormalize | None = None
     ) -> ReplayBufferSamples:
-        observer = self._attached().observer
+        tap = attached(self.tap)
         # Stable-Baselines3 seeds numpy's global generator and draws from it.
         rows = np.random.randint(0, high=self.n_envs, size=len(batch_inds))  # noqa: NPY002
         chosen = batch_inds, rows
         frames = np.concatenate([self.observations[chosen], self.next_observations[chosen]])
-        environments = np.concatenate(list(self.environments[chosen].T))
-        latents = self._normalize_obs(observer.latents(frames, environments), env)
+        worlds = np.concatenate(list(self.worlds[chosen].T))
+        latents = self._normalize_obs(tap.latents(frames, worlds), env)
         assert isinstance(latents, np.ndarray)
         ends = self.dones[chosen] * (1 - self.timeouts[chosen])
         return ReplayBufferSamples(

@@ -36,6 +36,7 @@ from worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, wa
 
 from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
+from vase_rl.agents.arguments import make_model, model_kwargs
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 
@@ -71,9 +72,8 @@ def on_latents(settings: Settings, seed: int, *, learns: bool = True, **override
         frames_per_update=settings.frames_per_update,
     )  # fmt: skip
     everything = (True,) * config.latents
-    model = PPO(
-        "MlpPolicy", adapter, seed=seed, device="cpu", **PPO_SETTINGS.ppo_kwargs(everything)
-    )
+    model = make_model(PPO_SETTINGS, adapter, everything, seed)
+    assert isinstance(model, PPO)
     callbacks = [RefreshView(adapter), AttendToUsedLatents(adapter.vase)]
     return Agent(model, adapter, adapter.evaluation(other), adapter, callbacks)
 
@@ -81,7 +81,7 @@ def on_latents(settings: Settings, seed: int, *, learns: bool = True, **override
 def on_pixels(settings: Settings, seed: int) -> Agent:
     """PPO with `CnnPolicy`; networks as Stable-Baselines3 has them."""
     venv, other = _environments(settings, seed)
-    kwargs = PPO_SETTINGS.ppo_kwargs(None)
+    kwargs = model_kwargs(PPO_SETTINGS, None)
     kwargs["policy_kwargs"] = {"log_std_init": PPO_SETTINGS.log_std_init}
     return Agent(PPO("CnnPolicy", venv, seed=seed, device="cpu", **kwargs), venv, other)
 

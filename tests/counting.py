@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.logger import KVWriter
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from vase_rl import VASEConfig
@@ -64,3 +65,16 @@ def venv(count: int, **options: Any) -> VASEVecEnvWrapper:
 
 def actions(count: int) -> np.ndarray:
     return np.zeros(count, dtype=np.int64)
+
+
+class Memory(KVWriter):
+    """A logger's output that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+
+    def write(self, key_values: dict[str, Any], key_excluded: Any, step: int = 0) -> None:
+        self.written.append(dict(key_values))
+
+    def close(self) -> None:
+        pass

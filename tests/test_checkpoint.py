@@ -78,7 +78,12 @@ def test_the_saved_state_is_all_there_is(path):
     """A new attribute of the learner must be saved, or be one of those that need not be."""
     vase, back = go_on(fresh(), 0, 9), load(path)
     not_saved = {"device", "features", "_warned_full"}
-    registry = {"environments": "environments", "index": "environment", "evidence": "evidence"}
+    registry = {
+        "environments": "environments",
+        "index": "environment",
+        "evidence": "evidence",
+        "opened": "opened",
+    }
     assert set(vars(vase.registry)) == {*registry, "config"}
     saved = set(state_of(vase)) - {"format", "version"}
     assert set(vars(vase)) - not_saved - {"registry"} == saved - set(registry.values())
@@ -242,11 +247,17 @@ FOREIGN: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("no such environment", lambda s: s.update(environment=2), FITTING + "environment 2 of 2"),
     ("a negative one", lambda s: s.update(environment=-1), FITTING + "environment -1 of 2"),
     ("wrong numbers", lambda s: environments(s)[0].update(index=1), FITTING + ".*numbered"),
+    ("never opened", lambda s: s.update(opened=[0, 0]), FITTING + ".*2 environments are known"),
     ("too many", lambda s: s["config"].update(max_environments=1), FITTING),
     ("a short mask", lambda s: environments(s)[1].update(latent_mask=torch.ones(3)), FITTING),
     ("no moments", lambda s: environments(s)[1].pop("moments") and None, FITTING + "'moments'"),
     ("a short history", lambda s: s.update(running_atypicality=torch.ones(2)), FITTING),
 ]  # fmt: skip
+
+
+def test_a_checkpoint_from_before_serial_numbers(path):
+    change(path, lambda s: s.pop("opened") and None)
+    assert load(path).registry.opened == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from counting import TINY, Counter, makers, venv
+from counting import LENGTH, TINY, Counter, Memory, actions, makers, venv
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from vase_rl import VASE
-from vase_rl.agents import FrameReplayBuffer, LogLearner, RefreshView, VASEFeatures
-from vase_rl.wrappers import PixelReader, VASEVecEnvWrapper
+from vase_rl.agents import FrameReplayBuffer, LogLearner, RefreshView
+from vase_rl.wrappers import VASEVecEnvWrapper
 
 
 class Pushed(Counter):
@@ -99,13 +99,17 @@ def test_masks_are_those_of_the_environment_that_a_frame_came_from() -> None:
     buffer = buffer_of(agent)
     env.vase.registry.open(env.vase.environments[0].latent_mask.clone(), _moments(env), 64)
     env.vase.environments[1].latent_mask[:3] = False
-    buffer.environments[: buffer.pos, :, :] = [0, 1]
+    buffer.worlds[: buffer.pos, :, :] = [0, 1]
     samples = buffer._get_samples(np.arange(10))
     assert (samples.observations[:, :3] != 0).all()
     assert (samples.next_observations[:, :3] == 0).all()
     assert (samples.next_observations[:, 3:] != 0).all()
-    # An environment that was given up counts as the present one.
-    buffer.environments[: buffer.pos] = 3
+    # World 1 is given up for world 0, and another one takes its index.
+    assert env.vase.registry.decide()
+    env.vase.registry.open(torch.zeros(6, dtype=torch.bool), _moments(env), 64)
+    assert (buffer._get_samples(np.arange(10)).next_observations != 0).all()
+    # One that this learner never had counts as the present one.
+    buffer.worlds[: buffer.pos] = 7
     assert (buffer._get_samples(np.arange(10)).observations != 0).all()
 
 
@@ -164,8 +168,12 @@ def test_an_agent_is_saved_without_its_environments_and_loaded_with_new_ones(tmp
     lost = DQN.load(tmp_path / "agent.zip", env=other, device="cpu")
     with pytest.raises(RuntimeError, match="the buffer has no adapter"):
         lost.learn(10)
-    with pytest.raises(ValueError, match="venv must see frames"):
-        buffer_of(lost).attach(other)
+    buffer_of(lost).attach(other)
+    lost.learn(10)
+    assert buffer_of(lost).size() > 0
+    small = VASEVecEnvWrapper(DummyVecEnv(makers(1)), replace(TINY, image_size=8), device="cpu")
+    with pytest.raises(ValueError, match=r"venv must see frames \(16, 16, 1\) as the buffer's"):
+        buffer_of(lost).attach(small)
 
 
 def test_a_buffer_notices_that_another_adapter_is_stepped() -> None:
@@ -253,17 +261,6 @@ def test_a_refresh_under_another_wrapper_is_refused() -> None:
         agent.learn(32, callback=RefreshView(env))
 
 
-class Memory(KVWriter):
-    def __init__(self) -> None:
-        self.written: list[dict[str, Any]] = []
-
-    def write(self, key_values: dict[str, Any], key_excluded: Any, step: int = 0) -> None:
-        self.written.append(dict(key_values))
-
-    def close(self) -> None:
-        pass
-
-
 def test_drift_and_the_learner_are_logged() -> None:
     env = venv(2, view="held", frames_per_update=4)
     agent = PPO("MlpPolicy", env, n_steps=32, batch_size=32, seed=0, device="cpu")
@@ -279,65 +276,49 @@ def test_drift_and_the_learner_are_logged() -> None:
     assert last["vase/reconstruction_loss"] > 0
 
 
-# ---------------------------------------------------------------- a policy on pixels
+# ---------------------------------------------------------------- stacked latents
 
 
-def taught() -> VASE:
-    vase, env = VASE(TINY, seed=0, device="cpu"), Counter()
-    env.reset(seed=0)
-    for _ in range(3):
-        vase.update(np.stack([env.step(0)[0] for _ in range(16)]))
-    vase.environments[0].latent_mask[2] = False
-    return vase
+def test_latents_are_stacked_as_frames_are() -> None:
+    env = venv(2, training=False)
+    stacked = VecFrameStack(env, 3)
+    seen = [stacked.reset().copy()]
+    single = [env.observer.latents(env.frames)]
+    for step in range(1, LENGTH + 1):
+        observation, _, dones, infos = stacked.step(actions(2))
+        single.append(env.observer.latents(env.next_frames))
+        seen.append(observation.copy())
+        if step < LENGTH:
+            recent = [np.zeros_like(single[0])] * 2 + single
+            expected = np.concatenate(recent[-3:], axis=1)
+            np.testing.assert_allclose(observation, expected, rtol=1e-5, atol=1e-6)
+    assert dones.all()
+    for i, info in enumerate(infos):
+        last = np.concatenate([latents[i] for latents in single[-3:]])
+        np.testing.assert_allclose(info["terminal_observation"], last, rtol=1e-5, atol=1e-6)
+    fresh = np.concatenate([np.zeros((2, 12)), env.observer.latents(env.frames)], axis=1)
+    np.testing.assert_allclose(seen[-1], fresh, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(16, 16, 1), (32, 32, 1), (48, 64, 3), (16, 16, 3), (84, 84, 1), (20, 30, 1), (9, 9, 1)],
-)
-def test_features_are_the_wrappers_latents(shape: tuple[int, ...]) -> None:
-    """On noise, but for rounding to bytes; and for the order of grey and area, in colour."""
-    vase = taught()
-    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    reader = PixelReader(spaces.Box(0, 255, shape, np.uint8))
-    frame = reader.read(image, 16, 1)[None]
-    expected = vase.encode(frame)[0] * vase.environments[0].latent_mask.numpy()
-    space = spaces.Box(0, 255, (shape[2], *shape[:2]), np.uint8)
-    features = VASEFeatures(space, vase)
-    with torch.no_grad():
-        images = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
-        np.testing.assert_allclose(features._prepared(images)[0, 0] * 255, frame[0, ..., 0], atol=1)
-        seen = features(images)
-    np.testing.assert_allclose(seen, expected, atol=0.02)
-    assert seen[0, 2] == 0
-
-
-def test_cnn_policy_takes_them_and_leaves_the_encoder_alone() -> None:
-    vase = taught()
-    agent = PPO(
-        "CnnPolicy", DummyVecEnv(makers(2)), n_steps=16, batch_size=16, seed=0, device="cpu",
-        policy_kwargs={
-            "features_extractor_class": VASEFeatures,
-            "features_extractor_kwargs": {"learner": vase},
-            "net_arch": [8],
-        },
-    )  # fmt: skip
-    agent.learn(64)
-    extractor = agent.policy.features_extractor
-    assert isinstance(extractor, VASEFeatures)
-    trained = dict(extractor.encoder.named_parameters())
-    for name, weight in vase.networks.encoder.named_parameters():
-        assert torch.equal(trained[name], weight)
+def test_an_agent_on_stacked_latents_learns_and_logs_but_is_not_refreshed() -> None:
+    env = venv(2)
+    agent = PPO("MlpPolicy", VecFrameStack(env, 3), n_steps=32, batch_size=32, device="cpu")
+    assert agent.observation_space.shape == (18,)
+    agent.learn(64, callback=LogLearner(env))
+    held = venv(2, view="held")
+    agent = PPO("MlpPolicy", VecFrameStack(held, 3), n_steps=32, batch_size=32, device="cpu")
+    with pytest.raises(ValueError, match="which is a VecFrameStack"):
+        agent.learn(64, callback=RefreshView(held))
+    with pytest.raises(ValueError, match="venv must be what the algorithm trains on"):
+        FrameReplayBuffer(9, agent.observation_space, agent.action_space, venv=held, n_envs=2)
 
 
 # ---------------------------------------------------------------- bad input
 
 
 def test_bad_input() -> None:
-    env, vase = venv(1), taught()
-    plain = DummyVecEnv(makers(1))
+    env, plain = venv(1), DummyVecEnv(makers(1))
     space, action = env.observation_space, env.action_space
-    image = spaces.Box(0, 255, (1, 16, 16), np.uint8)
     table: list[tuple[Any, str]] = [
         (lambda: FrameReplayBuffer(9, space, action, venv=plain), "must be a VASEVecEnvWrapper"),
         (lambda: FrameReplayBuffer(9, space, action, venv=env, n_envs=2), "2 environments that"),
@@ -346,13 +327,6 @@ def test_bad_input() -> None:
             "optimize_memory_usage must be False",
         ),
         (lambda: RefreshView(env), "venv must have view='held', got 'live'"),
-        (lambda: VASEFeatures(space, vase), "images with channels first"),
-        (lambda: VASEFeatures(image, vase, environment=1), "environment must be among the 1"),
-        (lambda: VASEFeatures(image, VASE(TINY, seed=0, device="cpu")), "learner must have seen"),
-        (
-            lambda: VASEFeatures(spaces.Box(0, 255, (2, 16, 16), np.uint8), vase),
-            "1 or 3 channels, got 2",
-        ),
     ]  # fmt: skip
     for call, message in table:
         with pytest.raises(ValueError, match=message):

@@ -578,8 +578,11 @@ def test_an_odd_stretch_of_a_known_world_is_merged_back():
     assert vase.environment == 0
     assert vase.snapshot_environments == 1
     assert vase.environments[0].frames == frames + 60 * 32
+    assert vase.registry.opened == [0, 0]
     (report,) = (r for r in watch(vase, checkers, 2) if r.new_environment)
     assert report.environment == 1, "the index is free again"
+    assert vase.registry.opened == [0, 0, 1], "frames of the candidate count to world 0 for ever"
+    assert [vase.registry.serial(e.index) for e in vase.environments] == [0, 2]
 
 
 def test_a_new_world_is_confirmed_when_enough_of_it_was_seen():

@@ -102,6 +102,7 @@ def state_of(vase: VASE) -> dict[str, Any]:
         "generator": vase.generator.get_state(),
         "environments": [_pack_environment(e) for e in vase.environments],
         "environment": vase.environment,
+        "opened": vase.registry.opened,
         "updates": vase.updates,
         "evidence": _pack_evidence(vase.evidence),
         "running_atypicality": vase.running_atypicality,
@@ -115,6 +116,7 @@ def restore(vase: VASE, state: dict[str, Any]) -> None:
     vase.generator.set_state(state["generator"].cpu())
     vase.registry.environments = [_unpack_environment(e) for e in state["environments"]]
     vase.registry.index = int(state["environment"])
+    vase.registry.opened = list(state.get("opened", range(len(vase.environments))))
     vase.updates = int(state["updates"])
     vase.registry.evidence = _unpack_evidence(state["evidence"])
     vase.running_atypicality = state["running_atypicality"]
@@ -131,6 +133,8 @@ def _check_records(vase: VASE) -> None:
     known, latents = vase.environments, vase.config.latents
     if [e.index for e in known] != list(range(len(known))):
         raise ValueError(f"environments are numbered {[e.index for e in known]}")
+    if set(vase.registry.opened) != set(range(len(known))):
+        raise ValueError(f"{len(known)} environments are known, opened are {vase.registry.opened}")
     present = range(max(len(known), 1))
     if len(known) > vase.config.max_environments or vase.environment not in present:
         raise ValueError(f"environment {vase.environment} of {len(known)}")

@@ -40,10 +40,20 @@ class Registry:
         self.environments: list[Environment] = []
         self.index = 0
         self.evidence: Evidence | None = None
+        self.opened: list[int] = []
+        """Of every environment ever opened, in their order, the index of the one that its frames
+        count to now: its own, or that of the one it was merged into."""
 
     @property
     def present(self) -> Environment:
         return self.environments[self.index]
+
+    def serial(self, index: int) -> int:
+        """Where a known environment stands in `opened`; 0 before the first.
+
+        An index that was given up goes to another world; a place in `opened` never does.
+        """
+        return self.opened.index(index) if self.opened else 0
 
     def consider(
         self, verdict: int | None, batch: Moments, effective_frames: float, frames: int
@@ -86,6 +96,7 @@ class Registry:
         self.index = len(self.environments)
         confirmed = not self.environments or self.config.inference == "algorithm1"
         unused = torch.zeros_like(mask)
+        self.opened.append(self.index)
         self.environments.append(
             Environment(self.index, mask, unused, moments, frames=frames, confirmed=confirmed)
         )
@@ -113,8 +124,9 @@ class Registry:
         self.environments.pop()
         if known is None:
             self.index = most_likely(candidate.moments, self.environments)
-            return True
-        known.moments = known.moments.merged(candidate.moments, self.config.moments_memory)
-        known.frames += candidate.frames
-        self.index = known.index
+        else:
+            known.moments = known.moments.merged(candidate.moments, self.config.moments_memory)
+            known.frames += candidate.frames
+            self.index = known.index
+        self.opened[-1] = self.index
         return True

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from typing_extensions import Unpack
 
 from ..config import VASEConfig
 from .observer import Observer, Observing, Options
+
+GOALS = ("achieved_goal", "desired_goal")
+Observations = np.ndarray | dict[str, np.ndarray]
 
 
 class VASEVecEnvWrapper(Observing, VecEnvWrapper):
@@ -29,10 +33,14 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
     Args:
         venv: with uint8 images, height first, or a `Dict` that holds one.
         config: name of a preset, or a `VASEConfig`.
+        keep_goals: for environments with goals, whose `Dict` holds `achieved_goal` and
+            `desired_goal` beside the image. The observation then is a `Dict` of these two and
+            the latents as `observation`, as hindsight experience replay wants it.
         **options: as of `Observer`.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError, CheckpointError: as `Observer`.
+        TypeError, ValueError, FileNotFoundError, CheckpointError: as `Observer`; `keep_goals`
+            where there are none is a ValueError.
 
     Example:
         >>> from stable_baselines3 import PPO
@@ -49,6 +57,8 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
     it the last frame and not the first of the next episode."""
     previous_frames: np.ndarray
     """Of the observations before the last step."""
+    goals: dict[str, np.ndarray]
+    """Of the last observations; empty unless goals are kept."""
     steps: int
     """Taken so far."""
 
@@ -56,32 +66,41 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         self,
         venv: VecEnv,
         config: str | VASEConfig = "compact",
+        *,
+        keep_goals: bool = False,
         **options: Unpack[Options],
     ) -> None:
         self.observer = Observer(venv.observation_space, config, **options)
+        self.keep_goals = keep_goals
         self.steps = 0
         self._seeded = False
-        super().__init__(venv, observation_space=self.observer.space)
+        space: spaces.Space[Any] = self.observer.space
+        if keep_goals:
+            space = with_goals(self.observer.space, venv.observation_space)
+        super().__init__(venv, observation_space=space)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """As the environments'; the next reset also forgets the recent frames."""
         self._seeded = True
         return self.venv.seed(seed)
 
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Observations:
         if self._seeded or not self.training:
             self.observer.stream.forget_recent()
         self._seeded = False
-        self.frames = self.observer.frames(self.venv.reset(), self.num_envs)
+        observations = self.venv.reset()
+        self.frames = self.observer.frames(observations, self.num_envs)
+        self.goals = self._goals(observations)
         self.previous_frames = self.next_frames = self.frames
         self.observer.stream.observe(self.frames)
-        return self.observer.latents(self.frames)
+        return self._shown(self.observer.latents(self.frames), self.goals)
 
     def step_wait(self) -> VecEnvStepReturn:
         observations, rewards, dones, infos = self.venv.step_wait()
         self.steps += 1
         self.previous_frames = self.frames
         self.frames = self.observer.frames(observations, self.num_envs)
+        self.goals = self._goals(observations)
         change = self.observer.stream.observe(self.frames)
         # An environment may reuse its info: the key of an earlier episode may still be there.
         ended = [i for i in np.flatnonzero(dones) if "terminal_observation" in infos[i]]
@@ -94,14 +113,21 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         for info in infos:
             info["vase"] = self.observer.info(change)
         for i, latent in zip(ended, latents[self.num_envs :], strict=True):
-            infos[i]["terminal_observation"] = latent
-        return latents[: self.num_envs].copy(), rewards, dones, infos
+            goals = self._goals(infos[i]["terminal_observation"])
+            infos[i]["terminal_observation"] = self._shown(latent, goals)
+        return self._shown(latents[: self.num_envs].copy(), self.goals), rewards, dones, infos
 
-    def refresh(self) -> tuple[np.ndarray, float]:
+    def _goals(self, observations: Any) -> dict[str, np.ndarray]:
+        return {key: observations[key] for key in GOALS} if self.keep_goals else {}
+
+    def _shown(self, latents: np.ndarray, goals: dict[str, np.ndarray]) -> Observations:
+        return {"observation": latents, **goals} if self.keep_goals else latents
+
+    def refresh(self) -> tuple[Observations, float]:
         """Let a held view take over the learner's weights.
 
         Returns:
-            The last observations anew, (E, N), and how far the latents moved (`Observer.refresh`).
+            The last observations anew, and how far the latents moved (`Observer.refresh`).
 
         Raises:
             RuntimeError: before the first reset.
@@ -109,7 +135,18 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         if "frames" not in vars(self):
             raise RuntimeError("refresh needs observations: call reset first")
         drift = self.observer.refresh()
-        return self.observer.latents(self.frames), drift
+        return self._shown(self.observer.latents(self.frames), self.goals), drift
+
+    def follow(self, other: VASEVecEnvWrapper) -> None:
+        """Look through another adapter's learner and view from now on, and learn nothing.
+
+        Raises:
+            ValueError: they observe differently.
+        """
+        _check_alike(other, self)
+        self.observer.stream.use(other.vase)
+        self.observer.stream.view = other.observer.stream.view
+        self.training = False
 
     def evaluation(self, venv: VecEnv) -> VASEVecEnvWrapper:
         """The same learner and view before other environments, where nothing is learnt.
@@ -125,11 +162,11 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         twin = VASEVecEnvWrapper(
             venv,
             learner=self.vase,
-            training=False,
             pixels_key=observer.pixels.key,
             append_environment=observer.append_environment,
+            keep_goals=self.keep_goals,
         )
-        twin.observer.stream.view = observer.stream.view
+        twin.follow(self)
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -166,9 +203,24 @@ def sync_encoder(source: VASEVecEnvWrapper, target: VASEVecEnvWrapper) -> None:
     Raises:
         ValueError: their observations differ in shape.
     """
-    if source.observation_space.shape != target.observation_space.shape:
-        raise ValueError(
-            f"source and target must observe alike, got {source.observation_space.shape} and "
-            f"{target.observation_space.shape}"
-        )
+    _check_alike(source, target)
     target.observer.stream.use(copy.deepcopy(source.vase))
+
+
+def with_goals(latents: spaces.Box, space: spaces.Space[Any]) -> spaces.Dict:
+    """Latents and the goals of an environment's observation space.
+
+    Raises:
+        ValueError: it has no goals.
+    """
+    if not isinstance(space, spaces.Dict) or not set(GOALS) <= set(space):
+        raise ValueError(f"keep_goals needs a Dict observation with the keys {GOALS}, got {space}")
+    return spaces.Dict({"observation": latents, **{key: space[key] for key in GOALS}})
+
+
+def _check_alike(source: VASEVecEnvWrapper, target: VASEVecEnvWrapper) -> None:
+    if source.observation_space != target.observation_space:
+        raise ValueError(
+            f"source and target must observe alike, got {source.observation_space} and "
+            f"{target.observation_space}"
+        )
