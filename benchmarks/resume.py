@@ -82,9 +82,9 @@ def seeds_of(text: str) -> list[int]:
     """`3`, `10-14` or `1,2,5`."""
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         try:
-            seeds += range(int(first), int(last or first) + 1)
+            seeds += range(int(first), int(last if dash else first) + 1)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"must be as 10-14 or 1,2,5, got {text!r}") from error
     return seeds

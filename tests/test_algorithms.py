@@ -183,7 +183,7 @@ def test_a_loaded_model_keeps_frames_where_its_encoder_learns(encoder: Path) -> 
     model: Any = bundle.model(outer, seed=0)
     assert isinstance(model.replay_buffer, FrameReplayBuffer)
     model.learn(200)
-    assert model.replay_buffer.venv.vase.updates > bundle.encoder("cpu").updates
+    assert model.replay_buffer.tap.venv.vase.updates > bundle.encoder("cpu").updates
 
 
 @pytest.mark.parametrize(("name", "networks"), [("ppo", 1), ("a2c", 1), ("dqn", 2), ("sac", 3)])

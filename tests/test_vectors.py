@@ -362,9 +362,8 @@ def test_bfloat16_is_close_and_follows_the_view(view: Any) -> None:
         each.refresh()
     wanted, got = (e.observer.latents(exact.frames) for e in (exact, env))
     assert env.vase.updates == exact.vase.updates > 3
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=0.02)
-    assert not np.array_equal(got, wanted)
-    assert np.abs(got - before).max() > 0.05, "it has followed the learner"
+    drift = np.abs(wanted - before).max()
+    assert 0 < np.abs(got - wanted).max() < drift / 4, "it has followed the learner, rounded"
 
 
 @pytest.mark.parametrize(("environments", "frames"), [(1, 8), (2, 8), (4, 16), (8, 32)])

@@ -1,0 +1,110 @@
+"""What the benchmarks make of their runs: intervals, resuming, forgetting."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield load
+    for name in [
+        n for n, m in sys.modules.items() if str(BENCHMARKS) in str(vars(m).get("__file__"))
+    ]:
+        del sys.modules[name]
+
+
+def test_intervals_are_those_of_students_t(benchmark: Any) -> None:
+    values = [0.1, 0.4, 0.35, 0.8, 0.2]
+    low, high = stats.t.interval(
+        0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values)
+    )
+    mean, half = benchmark("intervals").interval(values)
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert benchmark("intervals").interval([0.5]) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.5, 0.5], "0.50 ± 0.00"),
+        ([0.25], "0.25"),
+        ([], "–"),
+        ([0.5, None], "– (1 of 2)"),
+    ],
+)
+def test_missing_values_are_not_averaged_away(benchmark: Any, values: Any, text: str) -> None:
+    assert benchmark("intervals").mean_with_interval(values) == text
+
+
+def test_a_run_is_made_once_for_its_settings(benchmark: Any, tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def method(seed: int) -> dict[str, Any]:
+        made.append(seed)
+        return {"answer": seed * 2}
+
+    def runs(**settings: Any) -> Any:
+        return benchmark("resume").Runs(tmp_path / "x", settings, {"a method, learning": method})
+
+    runs(frames=3, data_dir="here").complete([4, 5])
+    again = runs(frames=3, data_dir="there")
+    again.complete([4, 5, 6])
+    assert made == [4, 5, 6]
+    found = again.by_method([4, 5, 6])["a method, learning"]
+    assert [result["answer"] for result in found] == [8, 10, 12]
+    assert runs(frames=4).by_method([4, 5, 6]) == {"a method, learning": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", [3]), ("10-12", [10, 11, 12]), ("1,2,7-8", [1, 2, 7, 8])]
+)
+def test_seeds(benchmark: Any, text: str, seeds: list[int]) -> None:
+    assert benchmark("resume").seeds_of(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1"])
+def test_bad_seeds(benchmark: Any, text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must be as 10-14 or 1,2,5, got"):
+        benchmark("resume").seeds_of(text)
+
+
+def run(table: list[list[float]], curve: list[tuple[int, float]]) -> dict[str, Any]:
+    visits = [
+        {
+            "trials": {
+                w: {"success": v, "return_mean": 2 * v} for w, v in zip("abc", row, strict=True)
+            }
+        }
+        for row in table
+    ]
+    return {"visits": visits, "curve": curve}
+
+
+def test_forgetting_and_transfer_of_a_table(benchmark: Any) -> None:
+    result = run([[0.9, 0.2, 0.1], [1.0, 0.8, 0.3], [0.7, 0.9, 1.0]], [(512, 0.5), (1024, 0.8)])
+    numbers = benchmark("continual").sequence_numbers(result, "abc")
+    assert numbers["forgetting"] == pytest.approx(((1.0 - 0.7) + (0.8 - 0.9)) / 2)
+    assert numbers["before its first visit"] == pytest.approx((0.2 + 0.3) / 2)
+    assert numbers["success after its visit"] == pytest.approx((0.9 + 0.8 + 1.0) / 3)
+    assert numbers["return at the end"] == pytest.approx(2 * (0.7 + 0.9 + 1.0) / 3)
+    assert numbers["frames to 80%"] == 1024
+    numbers = benchmark("continual").lifelong_numbers(result, "abc")
+    assert numbers["kept"] == pytest.approx(0.7 / 0.9)
+    assert numbers["transfer"] == pytest.approx((0.9 + 1.0) / 2 / 0.7)
