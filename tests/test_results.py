@@ -84,6 +84,17 @@ def test_without_a_terminal_progress_is_plain_lines(
     assert not any("\r" in line for line in lines)
 
 
+def test_the_end_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: float(next(clock)))
+    with Progress(2, "counting", "sheep") as progress:
+        progress.advance()
+        progress.advance()
+    assert capsys.readouterr().err.count("2 of 2") == 1
+
+
 def test_an_interrupted_count_does_not_claim_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), Progress(4, "counting"):
         raise KeyboardInterrupt

@@ -31,6 +31,7 @@ class Progress:
         self.done = 0
         self.note = ""
         self._started = self._spoken = time.monotonic()
+        self._said = (-1, "")
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
@@ -48,7 +49,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None:
+        elif kind is None and self._said != (self.done, self.note):
             self._say()
 
     def advance(self, count: int = 1) -> None:
@@ -73,7 +74,7 @@ class Progress:
             self._bar.write(line, file=sys.stderr)
 
     def _say(self) -> None:
-        self._spoken = time.monotonic()
+        self._spoken, self._said = time.monotonic(), (self.done, self.note)
         seconds = self._spoken - self._started
         share = self.done / max(self.total, 1)
         note = f", {self.note}" if self.note else ""
