@@ -22,6 +22,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 
 from ..checkpoint import CheckpointError
 from ..files import write_whole
@@ -73,6 +74,7 @@ class Bundle:
                 cannot be kept as plain values.
         """
         _check_kind(model)
+        _check_adapter(model, env)
         try:
             config = config_of(model)
             attended = attended_latents(model.policy)
@@ -149,9 +151,10 @@ class Bundle:
     def model(self, env: Any, *, seed: int | None = None) -> Model:
         """A model of `stable_baselines3` that can go on learning, on the CPU.
 
-        The replay buffer of DQN and SAC starts empty, and they explore anew as their
-        hyperparameters say. The buffer keeps frames where `env` is a `VASEVecEnvWrapper` that
-        learns; otherwise latents, which go stale if the encoder moves.
+        The replay buffer of DQN and SAC starts empty. `learn` counts frames from 0 again and
+        explores anew as the hyperparameters say; with `reset_num_timesteps=False` it goes on at
+        once with what it has learnt. The buffer keeps frames where `env` is a `VASEVecEnvWrapper`
+        that learns; otherwise latents, which go stale if the encoder moves.
 
         Args:
             env: an environment, single or vectorised, that gives the latents of this encoder, as
@@ -265,6 +268,20 @@ def _encoder_bytes(env: Adapter) -> bytes:
         path = Path(folder) / ENCODER
         env.save(path)
         return path.read_bytes()
+
+
+def _check_adapter(model: Model, env: Adapter) -> None:
+    """Whether the model saw the latents of this learner, and as they are."""
+    outer = model.get_env()
+    while isinstance(outer, VecEnvWrapper) and not isinstance(outer, VASEVecEnvWrapper):
+        if isinstance(outer, VecNormalize) and outer.norm_obs:
+            raise BundleError(
+                "the model must see latents as they are, got one behind a VecNormalize with "
+                "norm_obs=True, whose statistics a bundle does not keep"
+            )
+        outer = outer.venv
+    if isinstance(outer, VASEVecEnvWrapper) and outer.vase is not env.vase:
+        raise BundleError("the model was trained on the latents of another learner than env's")
 
 
 def _check_spaces(card: AgentCard, env: Any, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from ..wrappers import VASEVecEnvWrapper
 
@@ -24,15 +24,16 @@ class Every:
         if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
             raise ValueError(f"every must be a positive number of frames, got {frames!r}")
         self.frames = frames
-        self._last = 0
+        self._last: int | None = None
 
-    def restart(self, now: int) -> None:
-        """Count from here, as at the start of a run."""
-        self._last = now
+    def start(self, now: int) -> None:
+        """Count from here, unless this run goes on where the last one stopped counting."""
+        if self._last is None or now < self._last:
+            self._last = now
 
     def due(self, now: int) -> bool:
         """Whether `frames` have passed since it was last time; then it counts from here."""
-        if now - self._last < self.frames:
+        if now - (self._last or 0) < self.frames:
             return False
         self._last = now
         return True
@@ -45,7 +46,7 @@ def check_trained_on(venv: VASEVecEnvWrapper, trained_on: VecEnv) -> None:
         ValueError: it trains on something else, or through a wrapper that changes them.
     """
     inner = trained_on
-    while isinstance(inner, VecMonitor):
+    while isinstance(inner, VecMonitor) or (isinstance(inner, VecNormalize) and not inner.norm_obs):
         inner = inner.venv
     if inner is not venv:
         raise ValueError(

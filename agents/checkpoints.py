@@ -77,7 +77,7 @@ class SaveCheckpoints(BaseCallback):
         return is_vecenv_wrapped(env, VecMonitor) or all(env.env_is_wrapped(Monitor))
 
     def _on_training_start(self) -> None:
-        self._every.restart(self.num_timesteps)
+        self._every.start(self.num_timesteps)
 
     def _on_step(self) -> bool:
         return True

@@ -23,7 +23,8 @@ class VASECallback(CallbackList):
     - Always as `LogLearner`.
 
     Args:
-        save_path: file that the learner is written to when training ends.
+        save_path: file that the learner is written to when training ends. Stable-Baselines3 does
+            not call callbacks after Ctrl-C; rl_zoo3 calls the first one.
 
     Raises:
         ValueError: when training starts, the algorithm trains on no `VASEVecEnvWrapper`, or an

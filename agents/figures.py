@@ -66,7 +66,7 @@ class LogFigures(BaseCallback):
         self._every = Every(every)
 
     def _on_training_start(self) -> None:
-        self._every.restart(self.num_timesteps)
+        self._every.start(self.num_timesteps)
         if self.num_timesteps == 0:
             self.moments.clear()
 

@@ -55,6 +55,7 @@ class LearningFeatures(BaseCallback):
         self.schedule = schedule or StreamConfig()
         self.seed = seed
         self.observer: Observer | None = None
+        self._count = 0
 
     def _init_callback(self) -> None:
         extractors = self._extractors()
@@ -62,7 +63,8 @@ class LearningFeatures(BaseCallback):
             raise ValueError("the policy must have VASEFeatures as its features extractor")
         if any(extractor.config != self.learner.config for extractor in extractors):
             raise ValueError("learner must have the configuration of the policy's VASEFeatures")
-        if self.observer is None:
+        if self.observer is None or self._count != self.training_env.num_envs:
+            self._count = self.training_env.num_envs
             channels, height, width = self.training_env.observation_space.shape or ()
             self.observer = Observer(
                 spaces.Box(0, 255, (height, width, channels), np.uint8),

@@ -87,6 +87,10 @@ class CurveRecorder(BaseCallback):
             self._add_point()
 
     def _on_training_end(self) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """A last point of what has not been told yet; Ctrl-C skips the end of training."""
         self._add_point()
 
     def _add_point(self) -> None:

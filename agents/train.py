@@ -150,6 +150,7 @@ def train_agent(
             callbacks.append(AttendToUsedLatents(env.vase, INTERVALS[algorithm]))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
         seconds, interrupted = _learn(model, frames, callbacks)
+        recorder.finish()
         return _result(model, env, env_id, recorder, seconds, interrupted)
 
 

@@ -76,23 +76,25 @@ def on_latents(settings: Settings, seed: int, *, learns: bool) -> Result:
         frames_per_update=8,
     )  # fmt: skip
     model = PPO("MlpPolicy", venv, seed=seed, device="cpu", **PPO_SETTINGS)
-    frames = settings.frames
+    seen = settings.warmup if learns else 0
     if learns:
         venv.reset()
         for _ in range(settings.warmup // ENVIRONMENTS):
             venv.step([venv.action_space.sample() for _ in range(ENVIRONMENTS)])
-        frames -= settings.warmup
     other = venv.evaluation(environments(settings, seed + 1_000))
-    result = _learn(model, frames, [RefreshView(venv)], other)
+    result = _learn(model, settings.frames, [RefreshView(venv)], other, seen)
     result["known"] = len(venv.vase.environments)
     return result
 
 
-def _learn(model: PPO, frames: int, callbacks: list[BaseCallback], other: VecEnv) -> Result:
-    curve = CurveRecorder(frames)
-    model.learn(frames, callback=[curve, *callbacks])
+def _learn(
+    model: PPO, frames: int, callbacks: list[BaseCallback], other: VecEnv, seen: int = 0
+) -> Result:
+    """Train until so many frames have been seen in all, `seen` of them before."""
+    curve = CurveRecorder(frames - seen)
+    model.learn(frames - seen, callback=[curve, *callbacks])
     mean, _ = evaluate_policy(model, VecMonitor(other), EPISODES, deterministic=False)
-    points = [(p.frames, p.return_mean) for p in curve.curve]
+    points = [(seen + p.frames, p.return_mean) for p in curve.curve]
     return {"return_mean": float(mean), "curve": points}
 
 
@@ -130,12 +132,9 @@ def table(found: dict[str, list[Result]], frames: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _around(run: Result, mark: int) -> float | None:
-    """Mean return of the tenth of the training that ended at so many frames."""
-    if not run["curve"]:
-        return None
-    last = run["curve"][-1][0]
-    chosen = [value for frames, value in run["curve"] if mark - last / 10 < frames <= mark]
+def _around(run: Result, mark: int, width: float) -> float | None:
+    """Mean return of the frames before a mark."""
+    chosen = [value for frames, value in run["curve"] if mark - width < frames <= mark]
     return sum(chosen) / len(chosen) if chosen else None
 
 

@@ -62,6 +62,9 @@ class Runs:
         return {m: [r for r in results if r is not None] for m, results in found.items()}
 
     def _run(self, method: str, seed: int) -> None:
+        path = self._path(method, seed)
+        if path.exists():
+            raise SystemExit(f"{path} was made with other settings: name another folder (--out)")
         started = time.perf_counter()
         result = {
             "settings": self.settings,
@@ -71,7 +74,7 @@ class Runs:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }
-        write_whole(self._path(method, seed), (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
 
     def _path(self, method: str, seed: int) -> Path:
         name = method.lower().replace(",", "").replace(" ", "-")

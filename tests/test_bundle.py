@@ -18,6 +18,7 @@ import torch
 from gymnasium import spaces
 from lamps import CORRIDOR, LAMP, TINY
 from stable_baselines3 import PPO, TD3
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from vase_rl import VASE
 from vase_rl.agents import (
@@ -27,7 +28,7 @@ from vase_rl.agents import (
     evaluate_agent,
 )
 from vase_rl.agents.card import AgentCard, describe_space, parse_space
-from vase_rl.wrappers import VASEObservationWrapper
+from vase_rl.wrappers import VASEObservationWrapper, VASEVecEnvWrapper
 
 
 @pytest.fixture
@@ -271,6 +272,20 @@ def test_models_that_cannot_be_bundled_are_refused(encoder, make, message):
     env = VASEObservationWrapper(gym.make(LAMP), load_path=encoder, training=False)
     with pytest.raises(BundleError, match=message):
         Bundle.of(make(env), env)
+
+
+def test_a_model_must_have_seen_the_latents_of_this_learner_as_they_are(encoder):
+    def adapter() -> VASEVecEnvWrapper:
+        venv = DummyVecEnv([lambda: gym.make(LAMP)])
+        return VASEVecEnvWrapper(venv, load_path=encoder, training=False)
+
+    env = adapter()
+    normalised = PPO("MlpPolicy", VecNormalize(env), device="cpu")
+    with pytest.raises(BundleError, match="behind a VecNormalize with norm_obs=True"):
+        Bundle.of(normalised, env)
+    with pytest.raises(BundleError, match="latents of another learner"):
+        Bundle.of(PPO("MlpPolicy", env, device="cpu"), adapter())
+    Bundle.of(PPO("MlpPolicy", VecNormalize(env, norm_obs=False), device="cpu"), env)
 
 
 # -------------------------------------------------------------------- plain values

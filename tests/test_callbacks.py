@@ -339,6 +339,14 @@ def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     assert len(saved.policy().predict(latents)[0]) == 20
 
 
+def test_training_in_pieces_counts_on(tmp_path: Path) -> None:
+    env = monitored(1)
+    agent, callback = ppo(env), SaveCheckpoints(env, tmp_path, every=96)
+    for piece in range(8):
+        agent.learn(32, callback=callback, reset_num_timesteps=piece == 0)
+    assert names(tmp_path) == ["agent-192.zip", "agent-96.zip"]
+
+
 @pytest.mark.parametrize(("env", "frames"), [(Paid, 128), (Docked, 32), (Endless, 32)])
 def test_the_best_is_kept_beside_them(tmp_path: Path, env: Any, frames: int) -> None:
     world = monitored(1, env)
@@ -366,8 +374,8 @@ def test_what_cannot_be_saved_is_found_before_the_first_step(tmp_path: Path) -> 
         with pytest.raises(kind, match=message):
             agent.learn(64, callback=callback)
         assert agent.num_timesteps == 0
-    for env in (watched, VecMonitor(bare)):
-        inner = env.venv if isinstance(env, VecMonitor) else env
+    for env in (watched, VecMonitor(bare), VecNormalize(VecMonitor(bare), norm_obs=False)):
+        inner = env if env is watched else bare
         ppo(env).learn(32, callback=SaveCheckpoints(inner, tmp_path / "new", best=True))
 
 

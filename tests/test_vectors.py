@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from counting import LENGTH, OPTIONS, TINY, Counter, actions, makers, venv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3 import A2C
@@ -321,6 +322,46 @@ def test_a_held_view_holds_the_masks_too() -> None:
     assert (env.observer.latents(env.frames)[:, 1] != 0).all()
     env.refresh()
     assert (env.observer.latents(env.frames)[:, 1] == 0).all()
+
+
+def test_a_held_mask_is_not_that_of_another_world_with_its_index() -> None:
+    env, _ = moving("held")
+    for _ in range(40):
+        env.step(actions(2))
+    registry = env.vase.registry
+    ones = torch.ones(6, dtype=torch.bool)
+    first, second = ones.clone(), ones.clone()
+    first[0], second[1] = False, False
+    moments = env.vase.environments[0].moments
+    registry.open(first, moments, 16)
+    env.refresh()
+    view = env.observer.stream.view
+    assert view.masks()[1].tolist() == first.tolist()
+    registry.environments.pop()
+    registry.opened[-1] = registry.index = 0
+    registry.open(second, moments, 16)
+    assert view.masks()[1].tolist() == second.tolist()
+
+
+def test_frames_that_wait_are_not_mixed_with_those_of_a_later_time() -> None:
+    env, _ = moving("live")
+    stream = env.observer.stream
+    stream.config = StreamConfig(window_frames=64)
+    while not stream._fresh or not stream._fresh[0]:
+        env.step(actions(2))
+    env.training = True
+    assert stream._fresh, "nothing has changed"
+    env.training = False
+    assert not stream._fresh
+    assert not stream._held
+
+
+def test_an_adapter_does_not_follow_itself_and_is_not_copied() -> None:
+    env = venv(1)
+    with pytest.raises(ValueError, match="other must step other environments"):
+        env.follow(env)
+    with pytest.raises(TypeError, match="environments cannot be copied"):
+        copy.copy(env)
 
 
 def test_a_refresh_needs_a_reset() -> None:

@@ -95,7 +95,7 @@ class FrameStream:
         self.vase = vase
         self.view = PolicyView(vase, view, precision)
         self.config = config or StreamConfig()
-        self.training = training
+        self._training = training
         self._environment = vase.environment
         self.reconstruction_loss = 0.0
         self.report: UpdateReport | None = None
@@ -119,11 +119,25 @@ class FrameStream:
         known = max(1, len(self.vase.environments))
         return self._environment if self._environment < known else self.vase.environment
 
+    @property
+    def training(self) -> bool:
+        """Whether frames are learnt from."""
+        return self._training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        if value != self._training:
+            # Frames that wait to be tested may be of another world than the next ones.
+            self._fresh, self._held = [], []
+            self.forget_recent()
+        self._training = value
+
     def use(self, vase: VASE) -> None:
         """Go on with another learner, as if this stream had begun with it."""
         self.vase = vase
         self.view = PolicyView(vase, self.view.kind, self.view.precision)
         self.report = None
+        self._last = None
         self._fresh, self._held = [], []
         self._window.clear()
         self._steps_due = 0.0

@@ -141,8 +141,10 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         """Look through another adapter's learner and view from now on, and learn nothing.
 
         Raises:
-            ValueError: they observe differently.
+            ValueError: they observe differently, or step the same environments.
         """
+        if other.venv.unwrapped is self.venv.unwrapped:
+            raise ValueError("other must step other environments than this adapter")
         _check_alike(other, self)
         self.observer.stream.use(other.vase)
         self.observer.stream.view = other.observer.stream.view
@@ -173,6 +175,9 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
         """None in a file: Stable-Baselines3 writes all arguments of an agent, and environments
         with their learner do not belong there."""
         return type(None), ()
+
+    def __copy__(self) -> VASEVecEnvWrapper:
+        return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VASEVecEnvWrapper:
         raise TypeError("environments cannot be copied; make new ones, and use evaluation or load")

@@ -47,7 +47,7 @@ class PolicyView:
         self.encoder = vase.networks.encoder
         if kind != "live":
             self.encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self._held_masks = self._learner_masks()
+        self._held_masks = self._masks_by_serial()
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -74,9 +74,14 @@ class PolicyView:
         """aˢ of every known environment, bool (K, N); all ones before the first."""
         masks = self._learner_masks()
         if self.kind == "held":
-            held = self._held_masks[: len(masks)]
-            masks[: len(held)] = held
+            for index in range(len(self.vase.environments)):
+                masks[index] = self._held_masks.get(self.vase.registry.serial(index), masks[index])
         return masks
+
+    def _masks_by_serial(self) -> dict[int, np.ndarray]:
+        """Of the known environments; the index of one that is given up goes to another."""
+        known, masks = range(len(self.vase.environments)), self._learner_masks()
+        return {self.vase.registry.serial(index): masks[index] for index in known}
 
     def _learner_masks(self) -> np.ndarray:
         if not self.vase.environments:
@@ -98,7 +103,7 @@ class PolicyView:
 
     def refresh(self) -> None:
         """Take over the learner's weights and masks as they are now."""
-        self._held_masks = self._learner_masks()
+        self._held_masks = self._masks_by_serial()
         self._rounded = None
         if self.kind != "live":
             self.encoder.load_state_dict(self.vase.networks.encoder.state_dict())
