@@ -125,7 +125,8 @@ def table(found: dict[str, list[Result]], frames: int) -> str:
     lines = ["| method | seeds | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 2)]
     for method, runs in found.items():
         cells = [
-            mean_with_interval([_around(run, mark) for run in runs]) for mark in marks.values()
+            mean_with_interval([_around(run, mark, frames / 10) for run in runs])
+            for mark in marks.values()
         ]
         cells.append(mean_with_interval([run["return_mean"] for run in runs]))
         lines.append(f"| {method} | {len(runs)} | " + " | ".join(cells) + " |")

@@ -110,3 +110,10 @@ def test_forgetting_and_transfer_of_a_table(benchmark: Any) -> None:
     numbers = benchmark("continual").lifelong_numbers(result, "abc")
     assert numbers["kept"] == pytest.approx(0.7 / 0.9)
     assert numbers["transfer"] == pytest.approx((0.9 + 1.0) / 2 / 0.9)
+
+
+def test_returns_are_those_of_the_frames_before_a_mark(benchmark: Any) -> None:
+    curve = [(1000 * i, float(i)) for i in range(1, 11)]
+    runs = [{"curve": curve, "return_mean": 7.0}]
+    text = benchmark("foreign").table({"a method": runs}, 10_000)
+    assert "| a method | 1 | 2.00 | 5.00 | 10.00 | 7.00 |" in text
