@@ -60,8 +60,9 @@ class RefreshView(BaseCallback):
     While the encoder moves, equal latents mean different things at the two ends of a rollout, and
     the value of its last observation is not comparable with that of its first. With `view="held"`
     and this callback all observations of a rollout come from one encoder, and those of an
-    environment have one mask, while the learner goes on learning behind it. `vase/drift` tells how far each refresh moved the
-    latents (root mean square, in units of the prior's standard deviation).
+    environment have one mask, while the learner goes on learning behind it. `vase/drift` tells how
+    far each refresh moved the latents (root mean square, in units of the prior's standard
+    deviation).
 
     Args:
         venv: the adapter that the algorithm trains on, with `view="held"`. Nothing around it may

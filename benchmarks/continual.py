@@ -32,8 +32,8 @@ from typing import Any
 
 from intervals import mean_with_interval
 from resume import Result, Runs, seeds_of
+from sprite_worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, watch
 from stable_baselines3 import PPO
-from worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, watch
 
 from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView

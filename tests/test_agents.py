@@ -136,7 +136,7 @@ def test_interruption_gives_what_was_learnt(encoder, tmp_path):
     )
     assert result.interrupted
     assert result.frames == result.bundle.card.frames == 200
-    assert [point.frames for point in result.curve] == [64, 128, 192]
+    assert [point.frames for point in result.curve] == [64, 128, 192, 200]
     result.bundle.save(tmp_path / "partial.zip")
     assert Bundle.load(tmp_path / "partial.zip") == result.bundle
 
