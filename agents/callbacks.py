@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, VecNormalize
 
 from ..wrappers import VASEVecEnvWrapper
 
@@ -49,8 +49,11 @@ def check_trained_on(venv: VASEVecEnvWrapper, trained_on: VecEnv) -> None:
     while isinstance(inner, VecMonitor) or (isinstance(inner, VecNormalize) and not inner.norm_obs):
         inner = inner.venv
     if inner is not venv:
+        hint = ""
+        if isinstance(inner, VecFrameStack):
+            hint = ', which would mix latents of two encoders; view="average" needs no refresh'
         raise ValueError(
-            f"venv must be what the algorithm trains on, which is a {type(inner).__name__}"
+            f"venv must be what the algorithm trains on, which is a {type(inner).__name__}{hint}"
         )
 
 
@@ -75,6 +78,9 @@ class RefreshView(BaseCallback):
 
     def __init__(self, venv: VASEVecEnvWrapper) -> None:
         super().__init__()
+        if not isinstance(venv, VASEVecEnvWrapper):
+            # A VecFrameStack, say, would hand on the attributes of the adapter in it.
+            raise ValueError(f"venv must be a VASEVecEnvWrapper, got a {type(venv).__name__}")
         kind = venv.observer.stream.view.kind
         if kind != "held":
             raise ValueError(f"venv must have view='held', got {kind!r}")

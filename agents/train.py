@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import safe_mean
@@ -149,7 +150,8 @@ def train_agent(
         if attend_used:
             callbacks.append(AttendToUsedLatents(env.vase, INTERVALS[algorithm]))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
-        seconds, interrupted = _learn(model, frames, callbacks)
+        interval = _log_interval(model)
+        seconds, interrupted = _learn(model, frames, callbacks, interval)
         recorder.finish()
         return _result(model, env, env_id, recorder, seconds, interrupted)
 
@@ -241,11 +243,23 @@ def _result(
     )
 
 
-def _learn(model: Model, frames: int, callbacks: list[BaseCallback]) -> tuple[float, bool]:
+def _log_interval(model: Model) -> int:
+    """Rollouts (PPO, A2C) or episodes (DQN, SAC) from one line of the log to the next.
+
+    Stable-Baselines3's own for A2C is 100 rollouts, which a short run does not reach.
+    """
+    if isinstance(model, (PPO, A2C)):
+        return max(1, 512 // (model.n_steps * model.n_envs))
+    return 4
+
+
+def _learn(
+    model: Model, frames: int, callbacks: list[BaseCallback], log_interval: int
+) -> tuple[float, bool]:
     """Returns (seconds taken, whether Ctrl-C ended it)."""
     start, interrupted = time.perf_counter(), False
     try:
-        model.learn(frames, callback=callbacks)
+        model.learn(frames, callback=callbacks, log_interval=log_interval)
     except KeyboardInterrupt:
         interrupted = True
     return time.perf_counter() - start, interrupted

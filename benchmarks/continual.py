@@ -32,12 +32,13 @@ from typing import Any
 
 from intervals import mean_with_interval
 from resume import Result, Runs, seeds_of
-from sprite_worlds import ENVIRONMENTS, Agent, Trial, environments, practise, trial, watch
+from sprite_worlds import ENVIRONMENTS, SIZE, Agent, Trial, environments, practise, trial, watch
 from stable_baselines3 import PPO
 
 from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
 from vase_rl.agents.arguments import make_model, model_kwargs
+from vase_rl.envs.families import check_family, load_bank
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 
@@ -204,6 +205,7 @@ def lifelong_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float |
         **{world: success(result, -1, world) for world in others},
         "transfer": sum(success(result, -1, w) for w in others) / len(others) / max(before, 1e-9),
         f"frames to {WANTED:.0%}": frames_to(result),
+        "environments found": result["visits"][-1].get("known") or None,
     }
 
 
@@ -220,6 +222,7 @@ def sequence_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float |
         "before its first visit": sum(table[j - 1][j] for j in visits[1:]) / last,
         "forgetting": sum(forgetting) / last,
         f"frames to {WANTED:.0%}": frames_to(result),
+        "environments found": result["visits"][-1].get("known") or None,
     }
 
 
@@ -262,27 +265,43 @@ def main(arguments: list[str]) -> None:
     """Run what is missing, print and write the table."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("protocol", choices=sorted(PROTOCOLS))
     parser.add_argument("--seeds", type=seeds_of, default=[0], help="as 10-14 or 1,2,5")
     parser.add_argument("--only", help="one method, by its name in the table")
     parser.add_argument(
-        "--worlds", default="garments,glyphs,fashion,mnist", help="families of sprites, in order"
+        "--worlds",
+        default="garments,glyphs,fashion,mnist",
+        help="families of sprites, in order (%(default)s)",
     )
     parser.add_argument("--data-dir", help="where MNIST and Fashion-MNIST lie")
-    parser.add_argument("--preset", default="compact-detail", help="of the learner")
-    parser.add_argument("--watch", type=int, default=4_096, help="frames of random actions a world")
-    parser.add_argument("--practise", type=int, default=8_192, help="frames with reward a world")
-    parser.add_argument("--frames-per-update", type=int, default=4)
-    parser.add_argument("--every", type=int, default=512, help="frames between two trials")
-    parser.add_argument("--episodes", type=int, default=200, help="of a trial")
-    parser.add_argument("--out", type=Path, default=Path("runs/continual"))
+    parser.add_argument("--preset", default="compact-detail", help="of the learner (%(default)s)")
+    parser.add_argument(
+        "--watch", type=int, default=4_096, help="frames of random actions a world (%(default)s)"
+    )
+    parser.add_argument(
+        "--practise", type=int, default=8_192, help="frames with reward a world (%(default)s)"
+    )
+    parser.add_argument(
+        "--frames-per-update", type=int, default=4, help="of the learner (%(default)s)"
+    )
+    parser.add_argument(
+        "--every", type=int, default=512, help="frames between two trials (%(default)s)"
+    )
+    parser.add_argument("--episodes", type=int, default=200, help="of a trial (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/continual"), help="%(default)s")
     options = parser.parse_args(arguments)
     settings = Settings(
         tuple(options.worlds.split(",")), options.data_dir, options.preset, options.watch,
         options.practise, options.frames_per_update, options.every, options.episodes,
     )  # fmt: skip
+    for world in settings.worlds:
+        try:
+            load_bank(check_family(world), SIZE, data_dir=settings.data_dir)
+        except ValueError as error:
+            parser.error(f"--worlds: {error}")
     methods = PROTOCOLS[options.protocol]
     if options.only is not None and options.only not in methods:
         parser.error(f"--only must be one of {list(methods)}")

@@ -19,7 +19,9 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
 def mean_with_interval(values: Sequence[float | None], digits: int = 2) -> str:
     """`mean ± half width` for a table; a dash where a value is missing."""
     present = [v for v in values if v is not None]
-    if not present or len(present) < len(values):
-        return f"– ({len(present)} of {len(values)})" if values else "–"
+    if not present:
+        return "–"
+    if len(present) < len(values):
+        return f"– ({len(present)} of {len(values)})"
     mean, half = interval(present)
     return f"{mean:.{digits}f}" if half is None else f"{mean:.{digits}f} ± {half:.{digits}f}"

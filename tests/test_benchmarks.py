@@ -46,6 +46,7 @@ def test_intervals_are_those_of_students_t(benchmark: Any) -> None:
         ([0.5, 0.5], "0.50 ± 0.00"),
         ([0.25], "0.25"),
         ([], "–"),
+        ([None, None], "–"),
         ([0.5, None], "– (1 of 2)"),
     ],
 )

@@ -174,7 +174,9 @@ def _add_train(commands: Any) -> None:
         help="show the agent which environment it is in, as a one-hot behind the latents",
     )  # fmt: skip
     parser.add_argument(
-        "--tensorboard", metavar="DIR", help="log scalars and figures there, for TensorBoard"
+        "--tensorboard",
+        metavar="DIR",
+        help="log scalars there, and figures every 10,000 frames, for TensorBoard",
     )
 
 
