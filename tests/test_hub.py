@@ -168,9 +168,10 @@ def test_what_is_pushed_can_be_pulled(hub: Hub, bundle: Bundle) -> None:
     assert pull_from_hub(REPO) == bundle
 
 
-def test_the_readmes_example(hub: Hub, bundle: Bundle) -> None:
-    names = {"bundle": bundle}
-    exec(compile(EXAMPLE, "README.md", "exec"), names)
+def test_the_readmes_example(hub: Hub, bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "checkpoints" / "best.zip")
+    names: dict[str, Any] = {}
+    exec(compile(EXAMPLE.replace("runs/", f"{tmp_path}/"), "README.md", "exec"), names)
     assert names["again"] == bundle
 
 
