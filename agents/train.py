@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import gymnasium as gym
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import safe_mean
+from typing_extensions import Unpack
 
 from ..config import VASEConfig
 from ..wrappers import VASEVecEnvWrapper, View
@@ -34,9 +35,9 @@ from .config import Config, PPOConfig
 from .figures import LogFigures
 from .progress import CurvePoint, CurveRecorder, Reporter
 
-# The rollouts of these are a few frames long: what is averaged over a rollout of PPO is averaged
-# over so many frames of theirs.
-INTERVALS = {"ppo": 0, "a2c": 512, "dqn": 512, "sac": 512}
+# A rollout of PPO by default. Those of the others are a few frames long: what is averaged and
+# logged once per rollout of PPO is, for them, once per so many frames.
+INTERVAL = 512
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,25 @@ class TrainResult:
     frames_per_second: float
     interrupted: bool
     """Whether Ctrl-C ended the run before `frames` were seen."""
+
+
+class TrainOptions(TypedDict, total=False):
+    """Keyword arguments of `train_agent` for any algorithm."""
+
+    env_kwargs: Mapping[str, Any] | None
+    encoder: str | Path | None
+    config: str | VASEConfig
+    online: bool
+    n_envs: int
+    frames: int
+    seed: int
+    device: str
+    attend_used: bool
+    pixels_key: str | None
+    append_environment: bool
+    tensorboard: str | Path | None
+    progress: Reporter | None
+    callback: BaseCallback | list[BaseCallback] | None
 
 
 def train_agent(
@@ -140,66 +160,35 @@ def train_agent(
         attended = (True,) * env.vase.config.latents if attend_used else None
         model = make_model(settings, env, attended, seed)
         model.tensorboard_log = None if tensorboard is None else str(tensorboard)
-        recorder = CurveRecorder(frames, progress, INTERVALS[algorithm])
-        callbacks: list[BaseCallback] = [recorder]
+        interval = 0 if algorithm == "ppo" else INTERVAL
+        recorder = CurveRecorder(frames, progress, interval)
+        callbacks: list[BaseCallback] = [recorder, LogLearner(env)]
         if learning and kind.on_policy:
             callbacks.append(RefreshView(env))
-        callbacks.append(LogLearner(env))
         if tensorboard is not None:
             callbacks.append(LogFigures(env))
         if attend_used:
-            callbacks.append(AttendToUsedLatents(env.vase, INTERVALS[algorithm]))
+            callbacks.append(AttendToUsedLatents(env.vase, interval))
         callbacks += [callback] if isinstance(callback, BaseCallback) else callback or []
-        interval = _log_interval(model)
-        seconds, interrupted = _learn(model, frames, callbacks, interval)
+        seconds, interrupted = _learn(model, frames, callbacks)
         recorder.finish()
         return _result(model, env, env_id, recorder, seconds, interrupted)
 
 
 def train_ppo(
-    env_id: str,
-    *,
-    env_kwargs: Mapping[str, Any] | None = None,
-    encoder: str | Path | None = None,
-    config: str | VASEConfig = "compact",
-    online: bool = False,
-    n_envs: int = 1,
-    frames: int = 30_000,
-    seed: int = 0,
-    device: str = "auto",
-    ppo: PPOConfig | None = None,
-    attend_used: bool = True,
-    pixels_key: str | None = None,
-    append_environment: bool = False,
-    tensorboard: str | Path | None = None,
-    progress: Reporter | None = None,
-    callback: BaseCallback | list[BaseCallback] | None = None,
+    env_id: str, *, ppo: PPOConfig | None = None, **options: Unpack[TrainOptions]
 ) -> TrainResult:
     """`train_agent` with "ppo", whose hyperparameters are called `ppo` here.
+
+    Args:
+        env_id, **options: as of `train_agent`.
+        ppo: hyperparameters.
 
     Raises:
         ValueError, FileNotFoundError, CheckpointError, ImportError, gymnasium.error.Error: as
             `train_agent`.
     """
-    return train_agent(
-        env_id,
-        "ppo",
-        hyperparameters=ppo,
-        env_kwargs=env_kwargs,
-        encoder=encoder,
-        config=config,
-        online=online,
-        n_envs=n_envs,
-        frames=frames,
-        seed=seed,
-        device=device,
-        attend_used=attend_used,
-        pixels_key=pixels_key,
-        append_environment=append_environment,
-        tensorboard=tensorboard,
-        progress=progress,
-        callback=callback,
-    )
+    return train_agent(env_id, "ppo", hyperparameters=ppo, **options)
 
 
 def _settings(kind: Algorithm, given: Config, n_envs: int) -> Config:
@@ -249,17 +238,15 @@ def _log_interval(model: Model) -> int:
     Stable-Baselines3's own for A2C is 100 rollouts, which a short run does not reach.
     """
     if isinstance(model, (PPO, A2C)):
-        return max(1, 512 // (model.n_steps * model.n_envs))
+        return max(1, INTERVAL // (model.n_steps * model.n_envs))
     return 4
 
 
-def _learn(
-    model: Model, frames: int, callbacks: list[BaseCallback], log_interval: int
-) -> tuple[float, bool]:
+def _learn(model: Model, frames: int, callbacks: list[BaseCallback]) -> tuple[float, bool]:
     """Returns (seconds taken, whether Ctrl-C ended it)."""
     start, interrupted = time.perf_counter(), False
     try:
-        model.learn(frames, callback=callbacks, log_interval=log_interval)
+        model.learn(frames, callback=callbacks, log_interval=_log_interval(model))
     except KeyboardInterrupt:
         interrupted = True
     return time.perf_counter() - start, interrupted

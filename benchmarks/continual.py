@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from intervals import mean_with_interval
-from resume import Result, Runs, seeds_of
+from resume import Result, Runs
 from sprite_worlds import ENVIRONMENTS, SIZE, Agent, Trial, environments, practise, trial, watch
 from stable_baselines3 import PPO
 
@@ -39,6 +39,7 @@ from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
 from vase_rl.agents.arguments import make_model, model_kwargs
 from vase_rl.envs.families import check_family, load_bank
+from vase_rl.experiments.cli import parse_seeds
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 
@@ -269,7 +270,7 @@ def main(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("protocol", choices=sorted(PROTOCOLS))
-    parser.add_argument("--seeds", type=seeds_of, default=[0], help="as 10-14 or 1,2,5")
+    parser.add_argument("--seeds", type=parse_seeds, default=[0], help="as 10-14 or 1,2,5")
     parser.add_argument("--only", help="one method, by its name in the table")
     parser.add_argument(
         "--worlds",

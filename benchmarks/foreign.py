@@ -22,7 +22,7 @@ from typing import Any
 
 import gymnasium as gym
 from intervals import mean_with_interval
-from resume import Result, Runs, seeds_of
+from resume import Result, Runs
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -31,6 +31,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from vase_rl import VASEConfig
 from vase_rl.agents import CurveRecorder, RefreshView
+from vase_rl.experiments.cli import parse_seeds
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 
@@ -146,7 +147,7 @@ def main(arguments: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--env", default="MiniGrid-Empty-Random-6x6-v0")
-    parser.add_argument("--seeds", type=seeds_of, default=[0], help="as 10-14 or 1,2,5")
+    parser.add_argument("--seeds", type=parse_seeds, default=[0], help="as 10-14 or 1,2,5")
     parser.add_argument("--only", choices=list(METHODS), help="one method")
     parser.add_argument("--frames", type=int, default=32_768, help="all frames, warm-up included")
     parser.add_argument("--preset", default="compact-detail", help="of the learner")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -79,15 +78,3 @@ class Runs:
     def _path(self, method: str, seed: int) -> Path:
         name = method.lower().replace(",", "").replace(" ", "-")
         return self.folder / f"{name}-{seed}.json"
-
-
-def seeds_of(text: str) -> list[int]:
-    """`3`, `10-14` or `1,2,5`."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        try:
-            seeds += range(int(first), int(last if dash else first) + 1)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"must be as 10-14 or 1,2,5, got {text!r}") from error
-    return seeds

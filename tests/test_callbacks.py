@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from counting import OPTIONS, TINY, Counter, venv
+from counting import OPTIONS, TINY, Counter, Memory, venv
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -165,17 +165,6 @@ def test_moments_are_what_the_infos_said(logged: tuple[EventAccumulator, LogFigu
     assert second.frame > 100
 
 
-class Memory(KVWriter):
-    def __init__(self) -> None:
-        self.written: list[dict[str, Any]] = []
-
-    def write(self, key_values: dict[str, Any], key_excluded: Any, step: int = 0) -> None:
-        self.written.append(dict(key_values))
-
-    def close(self) -> None:
-        pass
-
-
 def test_nothing_is_drawn_before_an_environment_is_known() -> None:
     env = venv(1, warmup_frames=80)
     agent, memory = ppo(env), Memory()
@@ -297,9 +286,12 @@ def test_masks_tell_three_states_apart() -> None:
 
 
 def test_many_environments_have_room() -> None:
-    texts(masks(scenes(7), 6))
+    # `texts` also asserts that no two of them overlap, and that none leaves the figure.
+    assert {*"012345", "present: 6"} <= set(texts(masks(scenes(7), 6)))
     moments = [Moment(100_000 * i, i, True, True) for i in range(1, 31)]
-    texts(switches(moments, 3_456_789))
+    shown = texts(switches(moments, 3_456_789))
+    assert {"0", "28", "1,600,000"} <= set(shown)
+    assert "1" not in shown
 
 
 def test_switches_are_a_step_line_with_both_kinds_of_moments() -> None:

@@ -51,7 +51,7 @@ OUTSIDE = {
     "envs": {"torch", "numpy", "gymnasium", "cv2"},
     "agents": {
         "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia", "matplotlib",
-        "huggingface_hub",
+        "huggingface_hub", "typing_extensions",
     },
 }  # fmt: skip
 # `import vase_rl` registers the environments, which is done by name and loads none of them.

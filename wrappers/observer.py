@@ -116,14 +116,11 @@ class Observer:
         Args:
             frames: uint8 (B, H, W, C).
             environments: indices (B,) of those that the frames come from; the present one by
-                default. One that has been given up since counts as the present one, until another
-                world has taken its index.
+                default.
         """
         stream = self.stream
         if environments is None:
             environments = np.full(len(frames), stream.environment)
-        known = max(1, len(stream.vase.environments))
-        environments = np.where(environments < known, environments, stream.environment)
         latents = stream.latents(frames, environments)
         if self.append_environment:
             return with_environment(latents, environments, stream.vase.config)

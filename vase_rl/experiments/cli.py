@@ -204,7 +204,7 @@ def _add_study(commands: Any) -> None:
     parser = _command(commands, "study", summary, manual.study(), _study)
     parser.add_argument("study", metavar="STUDY", help="one of those listed below")
     parser.add_argument(
-        "--seeds", type=_seeds, metavar="LIST",
+        "--seeds", type=parse_seeds, metavar="LIST",
         help="seeds joined by commas, or A-B (default: --seed and the two after it)",
     )  # fmt: skip
     parser.add_argument(
@@ -376,7 +376,7 @@ def _whole(least: int, most: int | None = None) -> Any:
     return convert
 
 
-def _seeds(text: str) -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """A type for argparse: `0,2,5` or `10-14`."""
     try:
         first, dash, last = text.partition("-")
