@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env import VecNormalize
 
 from ..checkpoint import CheckpointError
 from ..files import write_whole
@@ -32,6 +32,7 @@ from .algorithms import Model, algorithm_of
 from .archive import ENCODER, POLICY, check_digests, first_line, pack, unpack
 from .arguments import config_of, make_model, policy_kwargs
 from .attended import attended_latents
+from .callbacks import source_of_observations
 from .card import AgentCard, BundleError
 from .weights import check_weights, load_model, load_policy, write_weights
 
@@ -272,15 +273,14 @@ def _encoder_bytes(env: Adapter) -> bytes:
 
 def _check_adapter(model: Model, env: Adapter) -> None:
     """Whether the model saw the latents of this learner, and as they are."""
-    outer = model.get_env()
-    while isinstance(outer, VecEnvWrapper) and not isinstance(outer, VASEVecEnvWrapper):
-        if isinstance(outer, VecNormalize) and outer.norm_obs:
-            raise BundleError(
-                "the model must see latents as they are, got one behind a VecNormalize with "
-                "norm_obs=True, whose statistics a bundle does not keep"
-            )
-        outer = outer.venv
-    if isinstance(outer, VASEVecEnvWrapper) and outer.vase is not env.vase:
+    env_of_model = model.get_env()
+    seen = None if env_of_model is None else source_of_observations(env_of_model)
+    if isinstance(seen, VecNormalize):
+        raise BundleError(
+            "the model must see latents as they are, got one behind a VecNormalize with "
+            "norm_obs=True, whose statistics a bundle does not keep"
+        )
+    if isinstance(seen, VASEVecEnvWrapper) and seen.vase is not env.vase:
         raise BundleError("the model was trained on the latents of another learner than env's")
 
 

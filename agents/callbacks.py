@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, VecNormalize
 
-from ..wrappers import VASEVecEnvWrapper
+from ..wrappers import FrameStream, VASEVecEnvWrapper
 
 
 class Every:
@@ -39,15 +40,20 @@ class Every:
         return True
 
 
+def source_of_observations(env: VecEnv) -> VecEnv:
+    """What gives an algorithm its observations: the outermost wrapper that may change them."""
+    while isinstance(env, VecMonitor) or (isinstance(env, VecNormalize) and not env.norm_obs):
+        env = env.venv
+    return env
+
+
 def check_trained_on(venv: VASEVecEnvWrapper, trained_on: VecEnv) -> None:
     """Whether an algorithm sees the observations of `venv` as they are.
 
     Raises:
         ValueError: it trains on something else, or through a wrapper that changes them.
     """
-    inner = trained_on
-    while isinstance(inner, VecMonitor) or (isinstance(inner, VecNormalize) and not inner.norm_obs):
-        inner = inner.venv
+    inner = source_of_observations(trained_on)
     if inner is not venv:
         hint = ""
         if isinstance(inner, VecFrameStack):
@@ -121,14 +127,18 @@ class LogLearner(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        stream = self.venv.observer.stream
-        environments = stream.vase.environments
-        self.logger.record("vase/environment", stream.environment)
-        self.logger.record("vase/environments", len(environments))
-        self.logger.record("vase/updates", stream.vase.updates)
-        self.logger.record("vase/reconstruction_loss", stream.reconstruction_loss)
+        record_learner(self.logger, self.venv.observer.stream)
         self.logger.record("vase/shifts", self.shifts)
-        if environments:
-            present = environments[stream.environment]
-            self.logger.record("vase/latents_unmasked", int(present.latent_mask.sum()))
-            self.logger.record("vase/latents_used", int(present.used_latents.sum()))
+
+
+def record_learner(logger: Logger, stream: FrameStream) -> None:
+    """What there is to log of a learner, but for what happened since; see `LogLearner`."""
+    environments = stream.vase.environments
+    logger.record("vase/environment", stream.environment)
+    logger.record("vase/environments", len(environments))
+    logger.record("vase/updates", stream.vase.updates)
+    logger.record("vase/reconstruction_loss", stream.reconstruction_loss)
+    if environments:
+        present = environments[stream.environment]
+        logger.record("vase/latents_unmasked", int(present.latent_mask.sum()))
+        logger.record("vase/latents_used", int(present.used_latents.sum()))

@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from ..learner import VASE
 from ..wrappers import Observer, StreamConfig
+from .callbacks import record_learner
 from .features import VASEFeatures
 
 
@@ -22,8 +23,7 @@ class LearningFeatures(BaseCallback):
     of a rollout stay true while it is learnt from. No gradient of the policy reaches the encoder.
 
     Logged: `vase/drift` (how far that moved the latents of the last frames; root mean square, in
-    units of the prior's standard deviation), `vase/environment`, `vase/updates` and
-    `vase/reconstruction_loss` (nats per frame).
+    units of the prior's standard deviation), and what `LogLearner` logs but for shifts.
 
     Args:
         learner: that of `EncoderCopy.of` in the policy's arguments; no adapter may train it.
@@ -95,6 +95,4 @@ class LearningFeatures(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         assert self.observer is not None
-        for name, value in self.observer.info().items():
-            if name in ("environment", "updates", "reconstruction_loss"):
-                self.logger.record(f"vase/{name}", value)
+        record_learner(self.logger, self.observer.stream)

@@ -120,7 +120,7 @@ NUMBERS = (
     ("reach_steps", ".1f", "steps per episode with garments, of 30 at most"),
     ("reach_steps_transfer", ".1f", "steps per episode with glyphs"),
     ("updates", ",d", "training steps of the learner"),
-    ("seconds", ",.0f", "wall-clock time of the whole run"),
+    ("seconds", ",.0f", "wall-clock time of the run, up to this page"),
     ("peak_memory_mib", ",d", "the most memory that the run held, in MiB"),
 )
 
