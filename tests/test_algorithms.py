@@ -190,7 +190,7 @@ def test_a_loaded_model_keeps_frames_where_its_encoder_learns(encoder: Path) -> 
 def test_all_networks_attend_to_what_the_world_uses(
     name: str, networks: int, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(training.INTERVALS, name, 32)
+    monkeypatch.setattr(training, "INTERVAL", 32)
     look = Look()
     result = train(name, encoder=encoder, callback=look)
     used = (False, True, False, False, True, False)
