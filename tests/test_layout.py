@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ MAPPED = ("agents", "envs", "wrappers")
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
 # Distributions whose import name is another.
 IMPORT_NAMES = {
+    "ale-py": "ale_py",
     "opencv-python": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",
@@ -48,7 +50,10 @@ OUTSIDE = {
     "wrappers": {
         "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "typing_extensions",
     },
-    "envs": {"torch", "numpy", "gymnasium", "cv2"},
+    "envs": {
+        "torch", "numpy", "gymnasium", "cv2", "h5py", "minari", "pooch", "requests", "tqdm",
+        "pyarrow", "vizdoom", "ale_py", "miniworld", "minigrid",
+    },
     "agents": {
         "torch", "numpy", "gymnasium", "stable_baselines3", "cv2", "kornia", "matplotlib",
         "huggingface_hub", "typing_extensions",
@@ -68,7 +73,7 @@ def declared_packages() -> set[str]:
     optional = project()["project"]["optional-dependencies"]
     extras = [text for name, texts in optional.items() if name != "dev" for text in texts]
     distributions = {
-        "".join(c for c in text.partition(">")[0] if c.isalnum() or c in "-_.").lower()
+        re.split(r"[^\w.-]", text, maxsplit=1)[0].lower()
         for text in (*project()["project"]["dependencies"], *extras)
     }
     return {IMPORT_NAMES.get(name, name) for name in distributions}
