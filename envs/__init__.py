@@ -25,16 +25,22 @@ if TYPE_CHECKING:
         parse_source,
     )
     from .stream import SpriteStream
+    from .trajectories.episode import Episode
+    from .trajectories.reader import TrajectoryError
+    from .trajectories.recording import RecordedTrajectories
 
 __all__ = [
     "FAMILIES",
     "SOURCE_NAMES",
     "Batch",
     "DataError",
+    "Episode",
+    "RecordedTrajectories",
     "Segment",
     "Source",
     "SpriteReach",
     "SpriteStream",
+    "TrajectoryError",
     "check_family",
     "load_images",
     "make_source",
@@ -58,6 +64,9 @@ _HOMES = {
         "parse_source",
     ),
     "stream": ("SpriteStream",),
+    "trajectories.episode": ("Episode",),
+    "trajectories.reader": ("TrajectoryError",),
+    "trajectories.recording": ("RecordedTrajectories",),
 }
 
 register_environments()
