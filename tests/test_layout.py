@@ -259,8 +259,8 @@ def test_importing_the_package_loads_nothing_heavy_but_registers_the_environment
     """Also when Gymnasium is imported later; the usual order is what all other tests use."""
     code = (
         "import sys, vase_rl\n"
-        "heavy = ('stable_baselines3', 'kornia', 'cv2', 'matplotlib', 'PIL', 'vase_rl.wrappers',"
-        " 'vase_rl.agents', 'vase_rl.experiments')\n"
+        "heavy = ('torch', 'stable_baselines3', 'kornia', 'cv2', 'matplotlib', 'PIL',"
+        " 'vase_rl.wrappers', 'vase_rl.agents', 'vase_rl.experiments')\n"
         "print([name for name in heavy if name in sys.modules])\n"
         "import gymnasium\n"
         "gymnasium.register_envs(vase_rl)\n"
