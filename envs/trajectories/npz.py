@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from .damage import DAMAGE
 from .reader import TrajectoryError
@@ -36,11 +37,17 @@ class Member:
         self._stream: IO[bytes] | None = None
         self._origin: int | None = None
         with archive.open(info) as file:
-            self.shape, self.dtype = self._read_header(file)
+            first = npy.read_magic(file) == (1, 0)
+            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+            self.shape, self._fortran, self.dtype = read(file)
             self._start = file.tell()
         self._row = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
 
     def __getitem__(self, rows: slice, /) -> npt.NDArray[Any]:
+        if self.dtype.hasobject or not self.shape or (self._fortran and len(self.shape) > 1):
+            order = " in Fortran order" if self._fortran else ""
+            raise self._damaged(f"must be an array of numbers in C order with a first axis, got "
+                                f"{self.dtype} {self.shape}{order}")  # fmt: skip
         start, stop, _ = rows.indices(self.shape[0])
         offset, size = self._start + start * self._row, (stop - start) * self._row
         content = np.empty(size, np.uint8)
@@ -59,16 +66,6 @@ class Member:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-    def _read_header(self, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        first = np.lib.format.read_magic(file) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject or not shape or (fortran and len(shape) > 1):
-            order = " in Fortran order" if fortran else ""
-            raise self._damaged(f"must be an array of numbers in C order with a first axis, got "
-                                f"{dtype} {shape}{order}")  # fmt: skip
-        return shape, dtype
 
     def _read(self, offset: int, content: npt.NDArray[np.uint8]) -> int:
         """Fills `content` with the member's decompressed bytes from `offset`; says how many."""

@@ -7,7 +7,7 @@ The layout of a shard, in arrays of the file (in HDF5: data sets at its top):
   a file starts one in any case, so a file without marks is one episode;
 - `actions`, `rewards`, optional: (T, ...), or (T − 1, ...) in a file of one episode;
 - `terminated`, optional: (T,), true at the last frame of an episode that ended by itself;
-- any other array of length T is given in `Steps.extra`.
+- any other array of T numbers or rows of numbers is given in `Steps.extra`.
 
 A folder of such files is one recording, in the natural order of their names; no episode goes on
 from one file to the next.
@@ -165,7 +165,7 @@ class ShardReader:
 
     def _is_per_step(self, name: str, column: Column, entry: Entry) -> bool:
         """Whether an array has a row per frame; actions and rewards may lack the last one."""
-        if not column.shape:
+        if not column.shape or column.dtype.hasobject:
             return False
         total = self._columns(entry.path)[self.frames_key].shape[0]
         short = name in ("actions", "rewards") and entry.frames == total
@@ -174,7 +174,8 @@ class ShardReader:
 
 def _check_frames(path: Path, frames: Column) -> int:
     """How many there are."""
-    shape, dtype = frames.shape, frames.dtype
+    # No row at all, which says whether rows can be read.
+    shape, dtype = frames.shape, frames[0:0].dtype
     channels = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3, 4))
     if dtype != np.uint8 or not channels or 0 in shape:
         raise TrajectoryError(path, "frames must be uint8 (T, H, W) or (T, H, W, C) with C 1, 3 "
