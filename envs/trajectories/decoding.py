@@ -36,8 +36,10 @@ def decode_image(content: bytes, *, swapped: bool = False) -> Images:
         raise ValueError(f"an image must have 8 bits per colour, got {image.dtype}")
     if image.ndim == 2:
         return np.asarray(image[:, :, None], np.uint8)
-    image = image[:, :, :3]
-    return np.ascontiguousarray(image if swapped else image[:, :, ::-1], np.uint8)
+    if swapped:
+        return np.ascontiguousarray(image[:, :, :3], np.uint8)
+    change = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+    return np.asarray(cv2.cvtColor(image, change), np.uint8)
 
 
 def _check_png(content: memoryview) -> None:

@@ -60,7 +60,7 @@ class MinariReader:
             path = self._files.path(number)
             try:
                 with damage(path, number):
-                    frames = len(self._column(number))
+                    frames = self._files.length(number, self._key or "")
                     if not frames:
                         raise TrajectoryError(path, "holds no observation")
             except TrajectoryError as error:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .extras import require
+from .extras import open_hdf5, require
 
 HDF5_FILE = "main_data.hdf5"
 
@@ -30,6 +30,10 @@ class EpisodeFiles(Protocol):
 
     def path(self, number: int) -> Path:
         """The file or folder that holds an episode."""
+        ...
+
+    def length(self, number: int, name: str) -> int:
+        """How many rows the array of observations of that name has."""
         ...
 
     def columns(self, number: int, part: str) -> Mapping[str, Column]:
@@ -55,11 +59,15 @@ class HDF5Files:
         """The one file."""
         return self._file_path
 
+    def length(self, number: int, name: str) -> int:
+        """See `EpisodeFiles.length`."""
+        return len(self.columns(number, "observations")[name])
+
     def columns(self, number: int, part: str) -> Mapping[str, Column]:
         """See `EpisodeFiles.columns`."""
         h5py = require("h5py")
         if self._file is None:
-            self._file = h5py.File(self._file_path, "r")
+            self._file = open_hdf5(self._file_path)
         episode = self._file[f"episode_{number}"]
         if part not in episode:
             return {}
@@ -88,6 +96,10 @@ class ArrowFiles:
         """The episode's folder."""
         return self._folder / str(number)
 
+    def length(self, number: int, name: str) -> int:
+        """As the files say; none of their content is read."""
+        return int(self._files(number).count_rows())
+
     def columns(self, number: int, part: str) -> Mapping[str, Column]:
         """See `EpisodeFiles.columns`."""
         if self._loaded is None or self._loaded[:2] != (number, part):
@@ -101,18 +113,21 @@ class ArrowFiles:
 
     def _load(self, number: int, part: str) -> Any:
         """The part's arrays as a table with joined names."""
-        require("pyarrow")
-        dataset, fs = require("pyarrow.dataset"), require("pyarrow.fs")
-        files = dataset.dataset(
-            str(self.path(number)),
-            format=self._format,
-            filesystem=fs.LocalFileSystem(use_mmap=True),
-            ignore_prefixes=["_", ".", "metadata.json"],
-        )
+        is_struct = require("pyarrow").types.is_struct
+        files = self._files(number)
         table = files.to_table(columns=[part] if part in files.schema.names else [])
-        while any(require("pyarrow").types.is_struct(column.type) for column in table.columns):
+        while any(is_struct(column.type) for column in table.columns):
             table = _flatten(table)
         return table
+
+    def _files(self, number: int) -> Any:
+        """The episode's files as a `pyarrow.dataset.Dataset`."""
+        return require("pyarrow.dataset").dataset(
+            str(self.path(number)),
+            format=self._format,
+            filesystem=require("pyarrow.fs").LocalFileSystem(use_mmap=True),
+            ignore_prefixes=["_", ".", "metadata.json"],
+        )
 
 
 class ArrowColumn:

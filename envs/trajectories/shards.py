@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .damage import damage
-from .extras import require
+from .extras import open_hdf5, require
 from .listing import files_of
 from .npz import NPZ
 from .reader import Entry, Images, Steps, TrajectoryError
@@ -58,11 +58,11 @@ def npz_reader(path: Path, frames_key: str = "frames") -> ShardReader:
         TrajectoryError: there is none.
     """
 
-    def open_npz(file: Path) -> Shard:
+    def open_shard(file: Path) -> Shard:
         archive = NPZ(file)
         return Shard(archive, archive.close)
 
-    return ShardReader(path, "npz", open_npz, frames_key)
+    return ShardReader(path, "npz", open_shard, frames_key)
 
 
 def hdf5_reader(path: Path, frames_key: str = "frames") -> ShardReader:
@@ -73,12 +73,12 @@ def hdf5_reader(path: Path, frames_key: str = "frames") -> ShardReader:
     """
     h5py = require("h5py")
 
-    def open_hdf5(file: Path) -> Shard:
-        archive = h5py.File(file, "r")
+    def open_shard(file: Path) -> Shard:
+        archive = open_hdf5(file)
         top = {name: item for name, item in archive.items() if isinstance(item, h5py.Dataset)}
         return Shard(top, archive.close)
 
-    return ShardReader(path, "hdf5", open_hdf5, frames_key)
+    return ShardReader(path, "hdf5", open_shard, frames_key)
 
 
 class ShardReader:
