@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from trajectory_formats import KINDS
 
+from vase_rl import VASEConfig
 from vase_rl.experiments.cli import parse_seeds
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -120,3 +123,48 @@ def test_returns_are_those_of_the_frames_before_a_mark(benchmark: Any) -> None:
     runs = [{"curve": curve, "return_mean": 7.0}]
     text = benchmark("foreign").table({"a method": runs}, 10_000)
     assert "| a method | 1 | 2.00 | 5.00 | 10.00 | 7.00 |" in text
+
+
+def test_reading_measures_every_format_beside_the_learners(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = benchmark("reading")
+    reading.LEARNERS = {"tiny": VASEConfig.preset("compact", channels=3, filters=(4, 4, 4))}
+    reading.main(
+        ["--frames", "10", "--updates", "1", "--rounds", "1", "--out", str(tmp_path / "out")]
+    )
+    result = json.loads((tmp_path / "out" / "reading.json").read_text())
+    assert set(result["learners"]["tiny"]["ratios"]) == set(KINDS)
+    text = (tmp_path / "out" / "reading.md").read_text()
+    assert text.count("\n") == 2 + 1 + len(KINDS)
+    assert text.strip() in capsys.readouterr().out
+
+
+def test_the_rule_of_reading_is_that_of_the_slowest(benchmark: Any) -> None:
+    reading = benchmark("reading")
+    reading.LEARNERS = {"a": None, "b": None}
+    rates = {"a": [10.0, 20.0], "b": [1.0, 1.0], "png": [80.0, 80.0], "npz": [90.0, 200.0]}
+    found = reading.summary(rates)["learners"]
+    assert found["a"] == {
+        "ratios": {"png": 6.0, "npz": 9.5}, "slowest": "png", "slowest_ratio": 6.0,
+        "rule_kept": True,
+    }  # fmt: skip
+    assert "| npz | 145 | 9.5 | 145.0 |" in reading.table(rates)
+    assert not reading.summary({**rates, "slow": [4.0, 4.0]})["learners"]["b"]["rule_kept"]
+
+
+def test_memory_of_reading_is_that_of_another_process(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    benchmark("memory").main(["--gigabytes", "0.014", "--dir", str(tmp_path), "--out", str(out)])
+    result = json.loads((out / "memory.json").read_text())
+    assert [(row["format"], row["order"]) for row in result["rows"]] == [
+        (format, order) for format in ("npz", "hdf5") for order in ("in order", "shuffled")
+    ]
+    for row in result["rows"]:
+        assert row["frames"] == 512
+        assert row["bytes"] > 0.014e9
+        assert not row["torch"]
+        assert 0 < row["before_mb"] <= row["peak_mb"] < 300
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,7 +1,8 @@
 """The same little episodes, written in every format that recordings come in.
 
 A new format is one more `Kind` in `KINDS`: `tests/test_trajectories.py` then holds it to the
-contract of all readers.
+contract of all readers, and `benchmarks/reading.py` measures it, with longer episodes of larger
+frames.
 """
 
 from __future__ import annotations
@@ -70,9 +71,8 @@ def make_episodes() -> list[Recorded]:
 
 def with_marks(episodes: list[Recorded]) -> dict[str, npt.NDArray[Any]]:
     """All episodes in one shard: the last step of each has an action and a reward of 0."""
-    starts = np.cumsum([0, *LENGTHS[:-1]])
-    ends = np.cumsum(LENGTHS) - 1
-    total = sum(LENGTHS)
+    ends = np.cumsum([len(e.frames) for e in episodes]) - 1
+    starts, total = np.array([0, *(ends[:-1] + 1)]), ends[-1] + 1
     return {
         "frames": np.concatenate([e.frames for e in episodes]),
         "actions": np.concatenate([np.append(e.actions, 0) for e in episodes]),
@@ -129,8 +129,9 @@ def write_hdf5_with_marks(folder: Path, episodes: list[Recorded]) -> Path:
 def write_video(suffix: str, codec: str) -> Callable[[Path, list[Recorded]], Path]:
     def write(folder: Path, episodes: list[Recorded]) -> Path:
         for i, episode in enumerate(episodes):
+            height, width = episode.frames.shape[1:3]
             writer = cv2.VideoWriter(
-                str(folder / f"{i}{suffix}"), cv2.VideoWriter.fourcc(*codec), 30, (WIDTH, HEIGHT)
+                str(folder / f"{i}{suffix}"), cv2.VideoWriter.fourcc(*codec), 30, (width, height)
             )
             assert writer.isOpened()
             for frame in episode.frames:
@@ -159,7 +160,7 @@ def write_minari(format: str, jpeg: bool, nested: bool) -> Callable[[Path, list[
         import minari
         from minari.data_collector import EpisodeBuffer
 
-        image = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        image = spaces.Box(0, 255, episodes[0].frames.shape[1:], np.uint8)
         position = spaces.Box(-1, 1, (2,), np.float32)
         buffers = [
             EpisodeBuffer(
