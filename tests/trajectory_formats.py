@@ -7,6 +7,7 @@ frames.
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from gymnasium import spaces
+from tfrecords import (
+    dmlab_episode,
+    encode_example,
+    frame_records,
+    rlds_episode,
+    write_rlds_metadata,
+)
 
 Images = npt.NDArray[np.uint8]
 
@@ -193,6 +201,35 @@ def write_minari(format: str, jpeg: bool, nested: bool) -> Callable[[Path, list[
     return write
 
 
+def write_rl_unplugged(shards: int) -> Callable[[Path, list[Recorded]], Path]:
+    def write(folder: Path, episodes: list[Recorded]) -> Path:
+        payloads = [
+            encode_example(
+                dmlab_episode(e.frames, i)
+                | {"actions": np.append(e.actions, 0), "rewards": np.append(e.rewards, 0)}
+            )
+            for i, e in enumerate(episodes)
+        ]
+        size = -(-len(episodes) // shards)
+        for i in range(shards):
+            content = gzip.compress(frame_records(payloads[i * size : (i + 1) * size]))
+            (folder / f"tfrecord-{i:05d}-of-{shards:05d}").write_bytes(content)
+        return folder if shards > 1 else folder / "tfrecord-00000-of-00001"
+
+    return write
+
+
+def write_rlds(folder: Path, episodes: list[Recorded]) -> Path:
+    for i, e in enumerate(episodes):
+        features = rlds_episode(e.frames, i, terminal=e.terminated)
+        features["steps/action"] = np.append(e.actions, 0)
+        features["steps/reward"] = np.append(e.rewards, 0)
+        name = f"little-train.tfrecord-{i:05d}-of-{len(episodes):05d}"
+        (folder / name).write_bytes(frame_records([encode_example(features)]))
+    write_rlds_metadata(folder, "little", "1.0.0")
+    return folder
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format, or a variant of one.
@@ -230,6 +267,11 @@ def minari_kinds() -> dict[str, Kind]:
 
 
 KINDS = {
+    "rl-unplugged": Kind(
+        "rl-unplugged", write_rl_unplugged(shards=3), victim="tfrecord-00001-of-00003"
+    ),
+    "rl-unplugged-shard": Kind("rl-unplugged", write_rl_unplugged(shards=1), survivors=(0,)),
+    "rlds": Kind("rlds", write_rlds, victim="little-train.tfrecord-00001-of-00003"),
     "npz": Kind("npz", write_npz(np.savez), victim="shard1.npz"),
     "npz-compressed": Kind("npz", write_npz(np.savez_compressed), victim="shard1.npz"),
     "npz-marks": Kind("npz", write_npz_with_marks, survivors=()),

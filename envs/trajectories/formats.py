@@ -12,8 +12,8 @@ from .reader import Reader, TrajectoryError
 
 FORMATS = {
     "minari": ".minari:MinariReader",
-    "rl-unplugged": ".tfrecord:DMLabReader",
-    "rlds": ".tfrecord:RLDSReader",
+    "rl-unplugged": ".dmlab:DMLabReader",
+    "rlds": ".rlds:RLDSReader",
     "npz": ".shards:npz_reader",
     "hdf5": ".shards:hdf5_reader",
     "video": ".video:VideoReader",
@@ -21,7 +21,7 @@ FORMATS = {
 }
 """Format to `module:function` that makes its reader of a path; loaded when it is needed."""
 
-KEYED = ("minari", "npz", "hdf5")
+KEYED = ("minari", "rlds", "npz", "hdf5")
 """Formats that may hold several images per step, so that `pixels_key` can choose."""
 
 TFRECORD = re.compile(r"tfrecord", re.IGNORECASE)
@@ -61,7 +61,7 @@ def guess_format(path: Path) -> str:
         if path.suffix.lower() in suffixes and format != "images":
             return format
     if TFRECORD.search(path.name):
-        return "rl-unplugged"
+        return "rlds" if (path.parent / "features.json").is_file() else "rl-unplugged"
     raise TrajectoryError(path, f"its name ends like none of the formats': {_known()}")
 
 
