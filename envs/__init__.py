@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .families import FAMILIES, check_family
     from .idx import DataError, load_images, read_idx
     from .reach import SpriteReach
+    from .recorded import RecordedTrajectory
     from .sources import (
         SOURCE_NAMES,
         Batch,
@@ -36,6 +37,7 @@ __all__ = [
     "DataError",
     "Episode",
     "RecordedTrajectories",
+    "RecordedTrajectory",
     "Segment",
     "Source",
     "SpriteReach",
@@ -54,6 +56,7 @@ _HOMES = {
     "families": ("FAMILIES", "check_family"),
     "idx": ("DataError", "load_images", "read_idx"),
     "reach": ("SpriteReach",),
+    "recorded": ("RecordedTrajectory",),
     "sources": (
         "SOURCE_NAMES",
         "Batch",

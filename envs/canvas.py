@@ -75,7 +75,7 @@ def invert(frames: Images) -> Images:
 
 
 def show(frame: Images, side: int = 256) -> Images:
-    """An RGB picture (at least about `side` pixels square) of one frame (size, size, 1)."""
-    scale = max(1, -(-side // frame.shape[0]))
+    """An RGB picture of one frame (H, W, C), C 1 or 3: no side is shorter than `side` pixels."""
+    scale = max(1, -(-side // min(frame.shape[:2])))
     picture = frame.repeat(scale, axis=0).repeat(scale, axis=1)
-    return np.repeat(picture, 3, axis=2)
+    return np.repeat(picture, 3 // frame.shape[2], axis=2)

@@ -8,9 +8,10 @@ REACH_STEPS = 30
 
 
 def register_environments() -> None:
-    """Registers `vase_rl/SpriteStream-v0` and `vase_rl/SpriteReach-v0`; again does nothing."""
+    """Registers the environments of this package by their ids; doing it again does nothing."""
     _register("vase_rl/SpriteStream-v0", "vase_rl.envs.stream:SpriteStream")
     _register("vase_rl/SpriteReach-v0", "vase_rl.envs.reach:SpriteReach", REACH_STEPS)
+    _register("vase_rl/RecordedTrajectory-v0", "vase_rl.envs.recorded:RecordedTrajectory")
 
 
 def _register(name: str, entry_point: str, max_episode_steps: int | None = None) -> None:
