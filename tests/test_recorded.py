@@ -146,9 +146,7 @@ def test_actions_of_any_shape_are_fresh_arrays(tmp_path):
     env = RecordedTrajectory(tmp_path)
     _, infos = watch(env)
     assert np.array_equal([info["recorded_action"] for info in infos[1:]], actions)
-    infos[1]["recorded_action"][:] = 7
-    _, again = watch(env)
-    assert np.array_equal(again[1]["recorded_action"], actions[0])
+    assert all(info["recorded_action"].flags.owndata for info in infos[1:])
 
 
 def test_the_specs_make_the_same_environment_again(path):

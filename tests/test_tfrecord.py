@@ -18,6 +18,7 @@ from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 from tfrecords import (
     dmlab_episode,
     encode_example,
+    example_class,
     frame_records,
     rlds_episode,
     rlds_features,
@@ -25,6 +26,7 @@ from tfrecords import (
     write_rlds,
 )
 
+from vase_rl.envs import RecordedTrajectories
 from vase_rl.envs.trajectories import tfrecord
 from vase_rl.envs.trajectories.crc32c import SHORT, crc32c, masked_crc32c
 from vase_rl.envs.trajectories.dmlab import DMLabReader
@@ -124,6 +126,26 @@ def test_example_passes_over_unknown_fields_and_joins_what_came_in_parts():
         "a": [3], "b": [2.5], "c": [4],
     }  # fmt: skip
     assert parse_example(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        (b"\x1a\x03\x0a\x01\x05" + b"\x1a\x04\x0a\x02\x06\x07", [5, 6, 7]),
+        (b"\x12\x06\x0a\x04" + bytes(4) + b"\x1a\x03\x0a\x01\x05", [5]),
+        (b"\x1a\x03\x0a\x01\x05" + b"\x12\x06\x0a\x04" + bytes(4), [0.0]),
+    ],
+)
+def test_lists_of_one_kind_are_joined_and_of_several_kinds_the_last_counts(lists, expected):
+    def block(field: int, content: bytes) -> bytes:
+        return bytes([field << 3 | 2, len(content)]) + content
+
+    content = block(1, block(1, block(1, b"x") + block(2, lists)))
+    assert parse_example(content)["x"].tolist() == expected
+    message = example_class()()
+    message.ParseFromString(content)
+    feature = message.features.feature["x"]
+    assert list(getattr(feature, feature.WhichOneof("kind")).value) == expected
 
 
 @pytest.mark.parametrize(
@@ -261,6 +283,16 @@ def test_images_of_rlds_are_found_by_the_features_or_chosen(tmp_path, opened):
         RLDSReader(tmp_path, "depth")
 
 
+def test_one_shard_of_rlds_is_known_by_what_lies_beside_it(tmp_path):
+    (frames,) = random_episodes(3)
+    write_rlds(tmp_path, [frames])
+    (path,) = tmp_path.glob("*.tfrecord-*")
+    for key in (None, "pixels"):
+        recording = RecordedTrajectories(path, pixels_key=key)
+        assert recording.format == "rlds"
+        assert np.array_equal(recording[0].read(), frames)
+
+
 def test_splits_of_rlds(tmp_path):
     train, test = random_episodes(3, 2)
     for split, frames in (("train", train), ("test", test)):
@@ -325,6 +357,11 @@ def test_any_episode_of_a_gzip_file_is_reached_from_a_mark(tmp_path, monkeypatch
         frames = reader.frames(entries[number], 0, entries[number].frames)
         assert np.array_equal(frames, episodes[number])
         assert inflated <= 20_000 + 2 * (largest + 16)
+
+    inflated = 0
+    for entry in entries:
+        reader.frames(entry, 0, 1)
+    assert inflated <= 1.1 * len(content), "in order, nothing is inflated twice"
 
 
 def test_a_record_is_inflated_once_where_frames_follow_the_index(tmp_path, monkeypatch, opened):
