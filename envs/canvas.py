@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +17,27 @@ INVERTED_CONTRAST = 0.8
 """An inverted frame is `255 - INVERTED_CONTRAST * frame`: greys from 51 to 255, no pure black."""
 
 
+class Sprites(Protocol):
+    """What a bank asks of its images: an array of them, or something that reads them late."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Integers, /) -> Images: ...
+
+
 @dataclass(frozen=True)
 class SpriteBank:
     """Distinct sprites and the true factors that each was drawn from.
 
     Attributes:
-        images: uint8 (M, s, s), light on black.
+        images: uint8 (M, s, s), light on black; pictures of faces have a background.
         factors: name to an array of length M; `"class"` (int64, 0 to 9) is always there.
+        skipped: images that could not be read and that others stand in for, as far as is known.
     """
 
-    images: Images
+    images: Sprites
     factors: dict[str, npt.NDArray[np.generic]]
+    skipped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -42,6 +53,11 @@ def check_size(size: int) -> int:
 def sprite_side(size: int) -> int:
     """The side of a sprite on a canvas of `size` pixels: 28 on 64, in proportion elsewhere."""
     return round(size * 28 / 64)
+
+
+def large_side(size: int) -> int:
+    """The side of a large sprite: 28 on 32, as large beside the paper's 32x32 patch of a face."""
+    return round(size * 28 / 32)
 
 
 def to_pixels(position: npt.ArrayLike, size: int) -> Integers:

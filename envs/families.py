@@ -1,4 +1,4 @@
-"""The families of sprites by name: drawn ones and those read from data files."""
+"""The families of sprites and of pictures by name: drawn ones and those read from data files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from .canvas import SpriteBank
+from .canvas import Images, SpriteBank
+from .celeba import load_faces
+from .faces import draw_faces
 from .garments import draw_garments
 from .glyphs import draw_glyphs
 from .idx import load_images, resolve_data_dir
@@ -18,16 +21,19 @@ from .idx import load_images, resolve_data_dir
 DRAWN: dict[str, Callable[[int, int, np.random.Generator], SpriteBank]] = {
     "garments": draw_garments,
     "glyphs": draw_glyphs,
+    "faces": draw_faces,
 }
-READ = ("mnist", "fashion")
-FAMILIES = (*DRAWN, *READ)
+FAMILIES = ("garments", "glyphs", "mnist", "fashion")
+"""Sprites: they lie on a canvas and can move."""
+PICTURES = ("faces", "celeba")
+"""Faces: they fill the frame."""
 SPLITS = ("train", "test")
 BANK_SIZE = 4000
-"""Sprites drawn per family, seed and split; the files of `READ` are taken whole."""
+"""Sprites drawn per family, seed and split; data sets are taken whole."""
 
 
 def check_family(family: str) -> str:
-    """Returns the name, or raises ValueError with the list of names."""
+    """Returns the name of a family of sprites, or raises ValueError with the list of names."""
     if family not in FAMILIES:
         raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
     return family
@@ -40,25 +46,30 @@ def load_bank(
     seed: int = 0,
     split: str = "train",
     data_dir: str | Path | None = None,
+    skip_bad: bool = False,
 ) -> SpriteBank:
-    """All sprites of a family, `side` pixels square; read-only, and shared between callers.
+    """All sprites or pictures of a family, `side` pixels square; read-only, and shared.
 
     Drawn families depend on `seed`, and their two splits have no image in common but by chance;
     the others are the train and test files below `data_dir` or `$VASE_RL_DATA` and do not depend
-    on `seed`.
+    on `seed`. With `skip_bad`, damaged images of `celeba` are replaced by their neighbours.
 
     Raises:
         ValueError: `family`, `split` or `seed` is none of the allowed values.
         DataError: the data files are missing or damaged.
     """
-    check_family(family)
+    if family not in PICTURES:
+        check_family(family)
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     if family in DRAWN:
         return _drawn(family, side, int(seed), split)
-    return _read(family, side, split, resolve_data_dir(data_dir))
+    root = resolve_data_dir(data_dir)
+    if family == "celeba":
+        return _faces(side, split, root, skip_bad)
+    return _read(family, side, split, root)
 
 
 def stream_of(seed: int, *names: str) -> np.random.Generator:
@@ -68,7 +79,8 @@ def stream_of(seed: int, *names: str) -> np.random.Generator:
 
 @lru_cache(maxsize=8)
 def _drawn(family: str, side: int, seed: int, split: str) -> SpriteBank:
-    return _frozen(DRAWN[family](BANK_SIZE, side, stream_of(seed, "bank", family, split)))
+    bank = DRAWN[family](BANK_SIZE, side, stream_of(seed, "bank", family, split))
+    return _frozen(np.asarray(bank.images), bank.factors)
 
 
 @lru_cache(maxsize=4)
@@ -79,10 +91,15 @@ def _read(family: str, side: int, split: str, data_dir: Path | None) -> SpriteBa
         way = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
         resized = [cv2.resize(image, (side, side), interpolation=way) for image in images]
         images = np.asarray(resized, dtype=np.uint8)
-    return _frozen(SpriteBank(images, {"class": labels}))
+    return _frozen(images, {"class": labels})
 
 
-def _frozen(bank: SpriteBank) -> SpriteBank:
-    for array in (bank.images, *bank.factors.values()):
+@lru_cache(maxsize=4)
+def _faces(side: int, split: str, data_dir: Path | None, skip_bad: bool) -> SpriteBank:
+    return load_faces(data_dir, split, side, skip_bad=skip_bad)
+
+
+def _frozen(images: Images, factors: dict[str, npt.NDArray[np.generic]]) -> SpriteBank:
+    for array in (images, *factors.values()):
         array.setflags(write=False)
-    return bank
+    return SpriteBank(images, factors)

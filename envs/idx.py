@@ -17,6 +17,7 @@ DATA_VARIABLE = "VASE_RL_DATA"
 FOLDERS = {
     "mnist": ("mnist", "MNIST/raw", "MNIST"),
     "fashion": ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "fashion"),
+    "celeba": ("celeba", "CelebA"),
 }
 STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTES = 0x08
@@ -80,7 +81,7 @@ def load_images(
         DataError: no directory was given, a file is missing or damaged, or images and labels
             differ in number.
     """
-    folder = _find_folder(name, data_dir)
+    folder = find_folder(name, data_dir)
     image_path = _find_file(folder, f"{STEMS[split]}-images-idx3-ubyte")
     label_path = _find_file(folder, f"{STEMS[split]}-labels-idx1-ubyte")
     images, labels = read_idx(image_path), read_idx(label_path)
@@ -99,7 +100,12 @@ def resolve_data_dir(data_dir: str | Path | None) -> Path | None:
     return None if given is None else Path(given).expanduser()
 
 
-def _find_folder(name: str, data_dir: str | Path | None) -> Path:
+def find_folder(name: str, data_dir: str | Path | None) -> Path:
+    """The first folder of `FOLDERS[name]` that exists below the data directory.
+
+    Raises:
+        DataError: no directory was given, or it holds none of them.
+    """
     root = resolve_data_dir(data_dir)
     if root is None:
         raise DataError(f"{name} needs its data files: give data_dir (--data-dir) or set "

@@ -149,7 +149,7 @@ class SpriteReach(gymnasium.Env[Images, Floats]):
 
     def _frame(self) -> Images:
         assert self.position is not None
-        sprite = self._bank.images[[self._index]]
+        sprite = self._bank.images[np.array([self._index])]
         frames = paste(sprite, to_pixels(self.position[None], self.size), self.size)
         return frames.reshape(self.observation_space.shape)
 

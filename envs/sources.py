@@ -1,4 +1,4 @@
-"""Sources of frames by name: moving, static and inverted sprites, and sequences of sources."""
+"""Sources of frames by name: sprites that move or not, pictures of faces, and sequences."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from .canvas import (
     SpriteBank,
     check_size,
     invert,
+    large_side,
     paste,
     sprite_side,
     to_pixels,
     to_position,
 )
-from .families import FAMILIES, load_bank, stream_of
+from .families import FAMILIES, PICTURES, load_bank, stream_of
 
-PREFIXES = ("", "moving-", "inverted-", "moving-inverted-")
-SOURCE_NAMES = tuple(prefix + family for family in FAMILIES for prefix in PREFIXES)
+PREFIXES = ("", "moving-", "inverted-", "moving-inverted-", "large-", "large-inverted-")
+PICTURE_PREFIXES = ("", "inverted-")
+SOURCE_NAMES = (
+    *(prefix + family for family in FAMILIES for prefix in PREFIXES),
+    *(prefix + family for family in PICTURES for prefix in PICTURE_PREFIXES),
+)
 MOTIONS = ("independent", "smooth")
 CLIP_FRAMES = (30, 50)
 """Shortest and longest time that one sprite stays with `motion="smooth"`: 40 on average."""
@@ -38,6 +43,13 @@ class SourceName:
     family: str
     moving: bool
     inverted: bool
+    large: bool = False
+
+    def side(self, size: int) -> int:
+        """The side of its sprites on a canvas of `size` pixels."""
+        if self.family in PICTURES:
+            return size
+        return large_side(size) if self.large else sprite_side(size)
 
 
 @dataclass(frozen=True)
@@ -89,9 +101,14 @@ class Source:
         parsed = parse_source(name)
         self.name = name
         self.family, self.moving, self.inverted = parsed.family, parsed.moving, parsed.inverted
-        self.size, self.sprite_size, self.motion = size, sprite_side(size), motion
+        self.size, self.sprite_size, self.motion = size, parsed.side(size), motion
         self._bank = bank
         self.reset(rng)
+
+    @property
+    def skipped(self) -> list[str]:
+        """Damaged images that others stood in for (`skip_bad`), one line each."""
+        return list(self._bank.skipped)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Draws from `rng` from now on, starting with a new sprite."""
@@ -160,7 +177,8 @@ def parse_source(name: str) -> SourceName:
     if not isinstance(name, str) or name not in SOURCE_NAMES:
         raise ValueError(f"source must be one of {', '.join(SOURCE_NAMES)}, got {name!r}")
     family = name.rsplit("-", 1)[-1]
-    return SourceName(family, name.startswith("moving-"), "inverted-" in name)
+    moving, large = name.startswith("moving-"), name.startswith("large-")
+    return SourceName(family, moving, "inverted-" in name, large)
 
 
 def make_source(
@@ -171,28 +189,38 @@ def make_source(
     data_dir: str | Path | None = None,
     motion: str = "independent",
     split: str = "train",
+    skip_bad: bool = False,
 ) -> Source:
     """Makes the source of frames called `name`.
 
     Args:
-        name: a family (`garments`, `glyphs`, `mnist`, `fashion`), with `inverted-` for dark
-            sprites on white and `moving-` for sprites anywhere on the canvas; `moving-` comes
-            first. Without `moving-` the sprite is centred.
-        size: side of the square canvas in pixels, at least 16; sprites take 28/64 of it.
+        name: a family of sprites (`garments`, `glyphs`, `mnist`, `fashion`), with `inverted-` for
+            dark sprites on white, and before that `moving-` for sprites anywhere on the canvas or
+            `large-` for sprites that fill most of it; or a family of pictures (`faces`, `celeba`),
+            with `inverted-` for negatives. Sprites that do not move are centred.
+        size: side of the square canvas in pixels, at least 16; sprites take 28/64 of it, large
+            ones 28/32, and pictures fill it: at 32, `celeba` beside `large-inverted-fashion` are
+            the paper's patches of 32x32 beside images of 28x28.
         seed: decides which sprites are drawn, and the order in which they come.
-        data_dir: where `mnist` and `fashion` lie; without it, `$VASE_RL_DATA`.
+        data_dir: where `mnist`, `fashion` and `celeba` lie; without it, `$VASE_RL_DATA`.
         motion: `"independent"` frames, or `"smooth"`: one sprite stays for 30 to 50 frames and,
             in a moving source, runs straight and bounces off the sides.
         split: `"train"`, or `"test"` for sprites that `"train"` never shows.
+        skip_bad: let a neighbour stand in for each damaged image of `celeba`; `Source.skipped`
+            tells which.
 
     Raises:
         ValueError: an argument is none of the above; the message says which.
-        DataError: (a ValueError) the data files are missing or damaged.
+        DataError: (a ValueError) the data files are missing or damaged; images of `celeba` are
+            read when they are shown, so `sample` may raise it too.
     """
-    family, side = parse_source(name).family, sprite_side(check_size(size))
+    parsed = parse_source(name)
+    side = parsed.side(check_size(size))
     if motion not in MOTIONS:
         raise ValueError(f"motion must be one of {', '.join(MOTIONS)}, got {motion!r}")
-    bank = load_bank(family, side, seed=seed, split=split, data_dir=data_dir)
+    bank = load_bank(
+        parsed.family, side, seed=seed, split=split, data_dir=data_dir, skip_bad=skip_bad
+    )
     return Source(name, bank, int(size), motion, stream_of(seed, "sample", name, split))
 
 

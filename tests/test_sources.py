@@ -282,7 +282,7 @@ def test_batches_belong_to_the_caller():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "faces"}, r"source must be one of garments, moving-garments, .*, got 'faces'"),
+        ({"name": "socks"}, r"source must be one of garments, moving-garments, .*, got 'socks'"),
         ({"name": "inverted-moving-glyphs"}, r"source must be one of .*inverted-moving-glyphs"),
         ({"name": ["glyphs"]}, r"source must be one of .*got \['glyphs'\]"),
         ({"motion": "fast"}, "motion must be one of independent, smooth, got 'fast'"),
