@@ -38,7 +38,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
             more bytes than its header promises.
     """
     path = Path(path)
-    content = _read_bytes(path)
+    content = read_bytes(path)
     if len(content) < 4:
         raise DataError(f"{path}: an IDX file starts with a magic number of 4 bytes, "
                         f"got {len(content)} bytes")  # fmt: skip
@@ -57,7 +57,12 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file's content, unpacked where it is gzip.
+
+    Raises:
+        DataError: it is missing, unreadable or damaged.
+    """
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content

@@ -32,8 +32,8 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
     Args:
         sequence: sources joined by commas, each with an optional `:N` frames.
         frames: number of frames of a source without `:N`.
-        size, data_dir, motion, seed, split: as in `make_source`; `seed` decides which sprites
-            are drawn, the seed of `reset` in what order and where they are shown.
+        size, data_dir, motion, seed, split, skip_bad: as in `make_source`; `seed` decides which
+            sprites are drawn, the seed of `reset` in what order and where they are shown.
         render_mode: None or `"rgb_array"`, an enlarged frame.
 
     Raises:
@@ -53,6 +53,7 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
         motion: str = "independent",
         seed: int = 0,
         split: str = "train",
+        skip_bad: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.segments: list[Segment] = parse_sequence(sequence, frames)
@@ -63,14 +64,20 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
         names = list(dict.fromkeys(segment.source for segment in self.segments))
         self._sources: dict[str, Source] = {
             name: make_source(
-                name, size=size, seed=seed, data_dir=data_dir, motion=motion, split=split
+                name, size=size, seed=seed, data_dir=data_dir, motion=motion, split=split,
+                skip_bad=skip_bad,
             )
             for name in names
-        }
+        }  # fmt: skip
         self._numbers = {name: number for number, name in enumerate(names)}
         self.observation_space = spaces.Box(0, 255, (check_size(size),) * 2 + (1,), np.uint8)
         self.action_space = spaces.Discrete(1)
         self._batch: Batch | None = None
+
+    @property
+    def skipped(self) -> list[str]:
+        """Damaged images that others stood in for (`skip_bad`), one line each."""
+        return [line for source in self._sources.values() for line in source.skipped]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -22,6 +22,7 @@ from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
 COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study")
+ACTIONS = ("data list", "data fetch", "data verify")
 REACH = "vase_rl/SpriteReach-v0"
 
 
@@ -66,13 +67,13 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + ACTIONS)
 def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        cli.main([command, "--help"])
+        cli.main([*command.split(), "--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    assert f"examples:\n  vase-rl {command}" in text
+    assert f"examples:\n  vase-rl {command.split()[0]}" in text
     assert all(option in text for option in ("--out DIR", "--seed N", "--device"))
 
 
@@ -81,7 +82,7 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
         cli.main(["--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {command}" in text for command in COMMANDS)
+    assert all(f"\n    {command}" in text for command in (*COMMANDS, "data"))
 
 
 BAD_INPUT = [
@@ -127,6 +128,20 @@ BAD_INPUT = [
     (["study", "disentanglement", "--seeds", "3-1"], "seeds as in 0,1,2 or 10-14, got '3-1'"),
     (["study", "disentanglement", "--seeds", "a"], "seeds as in 0,1,2 or 10-14, got 'a'"),
     (["study", "disentanglement", "--seeds", "0,0"], "must be different seeds as in"),
+    (["data"], "the following arguments are required: ACTION"),
+    (["data", "get"], "invalid choice: 'get' (choose from 'list', 'fetch', 'verify')"),
+    (["data", "list", "socks"], "NAME must be one of mnist, fashion, celeba, got 'socks'"),
+    (["data", "fetch"], "the following arguments are required: NAME"),
+    (["data", "fetch", "mnist"], "must be given as --data-dir or in VASE_RL_DATA"),
+    (["data", "fetch", "--data-dir", "d", "celeba"], "put them into d/celeba, then run: vase-rl"),
+    (["data", "fetch", "mnist", "--data-dir", "d", "--base-url", "ftp://h"], "http:// or https://"),
+    (["data", "verify"], "must be given as --data-dir or in VASE_RL_DATA"),
+    (["data", "verify", "--data-dir", "d"], "d: holds no data set to verify"),
+    (["data", "verify", "--base-url", "http://h"], "unrecognized arguments: --base-url"),
+    (
+        ["stream", "--sequence", "celeba:300", "--data-dir", "."],
+        "data_dir must hold one of celeba/",
+    ),
     (["study", "disentanglement", "--workers", "0"], "number of at least 1, got '0'"),
 ]
 

@@ -184,7 +184,7 @@ def test_real_sources(name):
 
 # --- sources -----------------------------------------------------------------------------------
 
-BUILT_IN = [name for name in SOURCE_NAMES if name.endswith(("garments", "glyphs"))]
+BUILT_IN = [name for name in SOURCE_NAMES if name.endswith(("garments", "glyphs", "faces"))]
 
 
 @pytest.mark.parametrize("motion", ["independent", "smooth"])
@@ -197,7 +197,8 @@ def test_frames_hold_the_named_sprite_at_the_named_place(name, motion):
     assert batch.factors["class"].dtype == np.int64
     assert batch.factors["position"].dtype == np.float32
     assert batch.factors["position"].shape == (80, 2)
-    parsed, bank = parse_source(name), load_bank(source.family, 28)
+    parsed, side = parse_source(name), source.sprite_size
+    bank = load_bank(source.family, side)
     if not parsed.moving:
         assert np.all(batch.factors["position"] == 0.5)
     expected = np.full_like(batch.frames, 255 if parsed.inverted else 0)
@@ -207,13 +208,30 @@ def test_frames_hold_the_named_sprite_at_the_named_place(name, motion):
     for number, (frame, place) in enumerate(
         zip(batch.frames, batch.factors["position"], strict=True)
     ):
-        x, y = np.rint(place * 36).astype(int)
-        sprite = frame[y : y + 28, x : x + 28, 0]
+        x, y = np.rint(place * (64 - side)).astype(int)
+        sprite = frame[y : y + side, x : x + side, 0]
         index = known[sprite.tobytes()]
         for factor, values in bank.factors.items():
             assert batch.factors[factor][number] == values[index]
-        expected[number, y : y + 28, x : x + 28, 0] = sprite
+        expected[number, y : y + side, x : x + side, 0] = sprite
     assert np.array_equal(batch.frames, expected), "something lies outside the sprite"
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("glyphs", 28),
+        ("moving-inverted-glyphs", 28),
+        ("large-glyphs", 56),
+        ("large-inverted-glyphs", 56),
+        ("faces", 64),
+        ("inverted-faces", 64),
+    ],
+)
+def test_sides_of_sprites(name, side):
+    assert make_source(name).sprite_size == side
+    # The paper's patch of a face is 32x32 and an image of Fashion-MNIST 28x28.
+    assert make_source(name, size=32).sprite_size == side // 2
 
 
 def test_independent_positions_are_uniform_over_the_whole_range():
@@ -284,6 +302,7 @@ def test_batches_belong_to_the_caller():
     [
         ({"name": "socks"}, r"source must be one of garments, moving-garments, .*, got 'socks'"),
         ({"name": "inverted-moving-glyphs"}, r"source must be one of .*inverted-moving-glyphs"),
+        ({"name": "moving-faces"}, r"source must be one of .*inverted-celeba, got 'moving-faces'"),
         ({"name": ["glyphs"]}, r"source must be one of .*got \['glyphs'\]"),
         ({"motion": "fast"}, "motion must be one of independent, smooth, got 'fast'"),
         ({"size": 8}, "size must be an integer of at least 16 pixels, got 8"),

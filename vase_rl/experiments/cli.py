@@ -66,11 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_inspect(commands)
     _add_study(commands)
+    _add_data(commands)
     return parser
 
 
 def _command(
-    commands: Any, name: str, summary: str, examples: str, run: Any
+    commands: Any, name: str, summary: str, examples: str, run: Any, out: str = ""
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -84,7 +85,7 @@ def _command(
     common.add_argument(
         "--out",
         metavar="DIR",
-        default=f"runs/{name}",
+        default=out or f"runs/{name}",
         help="results go here (default: %(default)s)",
     )
     common.add_argument(
@@ -130,8 +131,12 @@ def _add_stream(commands: Any) -> None:
         help="independent draws (default), or one sprite at a time that moves from frame to frame",
     )  # fmt: skip
     parser.add_argument(
-        "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion"
+        "--data-dir", metavar="D", help="folder of the data sets (see vase-rl data)"
     )
+    parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="let a neighbour stand in for each image that cannot be read, and count them",
+    )  # fmt: skip
     parser.add_argument(
         "--size", type=_whole(16), default=64, metavar="PIXELS",
         help="side of the canvas (default: 64); the learner resizes it to its own",
@@ -223,6 +228,29 @@ def _add_study(commands: Any) -> None:
     )  # fmt: skip
 
 
+def _add_data(commands: Any) -> None:
+    summary = "list, fetch and check the data sets that sources of frames read"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "data",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=manual.DATA,
+        formatter_class=_layout,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True, title="actions", dest="action")
+    for action, does in manual.DATA_ACTIONS.items():
+        one = _command(actions, action, does, manual.DATA, _data, out="runs/data")
+        one.add_argument(
+            "names", nargs="+" if action == "fetch" else "*", metavar="NAME",
+            help=f"mnist, fashion, celeba{'' if action == 'fetch' else ' (default: all)'}",
+        )  # fmt: skip
+        one.add_argument("--data-dir", metavar="D", help="where they lie (default: $VASE_RL_DATA)")
+        if action == "fetch":
+            one.add_argument(
+                "--base-url", metavar="URL", help="fetch URL/FILE instead of the known mirrors"
+            )
+
+
 def _add_environment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", required=True, metavar="ID", help="a Gymnasium environment")
     parser.add_argument(
@@ -266,6 +294,7 @@ def _stream(options: argparse.Namespace, arguments: list[str]) -> None:
         size=options.size,
         motion=options.motion,
         data_dir=options.data_dir,
+        skip_bad=options.skip_bad,
         config=options.config or StreamSettings.config,
         frames_per_update=options.frames_per_update,
         seed=options.seed,
@@ -342,6 +371,24 @@ def _study(options: argparse.Namespace, arguments: list[str]) -> None:
     )
     print((run.path / "table.md").read_text(), end="")
     print(f"results: {run.path / 'metrics.json'}, {run.path / 'table.md'}")
+
+
+def _data(options: argparse.Namespace, arguments: list[str]) -> None:
+    from . import data
+
+    if options.action == "list":
+        run = data.run_list(options.names, options.out, arguments, data_dir=options.data_dir)
+    elif options.action == "verify":
+        run = data.run_verify(options.names, options.out, arguments, data_dir=options.data_dir)
+    else:
+        run = data.run_fetch(
+            options.names,
+            options.out,
+            arguments,
+            data_dir=options.data_dir,
+            base_url=options.base_url,
+        )
+    print(f"results: {run.path / 'metrics.json'}")
 
 
 def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:

@@ -35,13 +35,15 @@ inspect and train), agent.zip (for evaluate) and history.npz (frame by frame).
 """
 
 STREAM = """\
-sources: garments and glyphs are built in; mnist and fashion are read from IDX files in --data-dir
-or $VASE_RL_DATA. Each also as moving-X, inverted-X and moving-inverted-X.
+sources: garments and glyphs are built in; mnist and fashion are read from --data-dir or
+$VASE_RL_DATA (see vase-rl data). Each also as moving-X, inverted-X, moving-inverted-X, large-X and
+large-inverted-X. faces (built in) and celeba (read) fill the frame; each also as inverted-X.
 
 examples:
   vase-rl stream --sequence moving-garments:8000,glyphs:4000,moving-garments:4000
   vase-rl stream --sequence moving-fashion,mnist,moving-mnist --data-dir ~/data
   vase-rl stream --sequence moving-glyphs,inverted-garments --motion smooth --seed 3
+  vase-rl stream --sequence faces:8000,large-inverted-garments:8000 --size 32
 
 metrics.json lists the switches that were found beside the true ones, how many environments were
 false and how many changes were missed. DIR also holds encoder.pt, history.npz and timeline.svg.
@@ -101,6 +103,25 @@ examples:
 Prints the environments that an encoder knows, and which latents each uses, freezes (masked there,
 used elsewhere) or has to spare; leaves traversals.png, a row per latent and a column per
 environment, and metrics.json in DIR.
+"""
+
+
+DATA_ACTIONS = {
+    "list": "what there is: size, licence, and which files are here",
+    "fetch": "download, going on where an earlier download broke off, and check",
+    "verify": "check what is here: checksums, and whether the readers can read it",
+}
+
+DATA = """\
+examples:
+  vase-rl data list --data-dir ~/data
+  vase-rl data fetch mnist fashion --data-dir ~/data
+  vase-rl data fetch mnist --data-dir ~/data --base-url https://mirror.example.org/mnist
+  vase-rl data verify celeba --data-dir ~/data
+
+Files go to D/mnist, D/fashion-mnist and D/celeba; torchvision's folders are found too. A file that
+is not the published one is never overwritten. celeba's authors ask everyone to agree to their
+terms, so it is fetched by hand: `vase-rl data fetch celeba` says from where, and where to put it.
 """
 
 

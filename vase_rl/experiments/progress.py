@@ -18,7 +18,7 @@ class Progress:
     Args:
         total: units of work in all.
         label: what is being done.
-        unit: of the work, in the plural.
+        unit: of the work, in the plural; bytes are shown in thousands and millions.
 
     Example:
         >>> with Progress(3, "counting", "numbers") as progress:
@@ -35,8 +35,9 @@ class Progress:
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
-                total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, smoothing=0.1
-            )
+                total=total, desc=label, unit=f" {unit}", unit_scale=unit == "bytes",
+                dynamic_ncols=True, smoothing=0.1,
+            )  # fmt: skip
 
     def __enter__(self) -> Progress:
         return self
@@ -53,7 +54,7 @@ class Progress:
             self._say()
 
     def advance(self, count: int = 1) -> None:
-        """`count` more units are done."""
+        """`count` more units are done; fewer, where some must be done again, if it is negative."""
         self.done += count
         if self._bar is not None:
             self._bar.update(count)

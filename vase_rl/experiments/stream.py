@@ -33,6 +33,7 @@ class StreamSettings:
     size: int = 64
     motion: str = "independent"
     data_dir: str | None = None
+    skip_bad: bool = False
     config: str = "compact"
     frames_per_update: int | None = None
     """None: the wrapper's own."""
@@ -53,6 +54,7 @@ def make_stream(settings: StreamSettings) -> VASEObservationWrapper:
         size=settings.size,
         motion=settings.motion,
         data_dir=settings.data_dir,
+        skip_bad=settings.skip_bad,
         seed=settings.seed,
     )
     pace = settings.frames_per_update
@@ -154,6 +156,8 @@ def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) 
         if history.frames:
             save_timeline(history, run.path / "timeline.svg")
         env.close()
+    if settings.skip_bad:
+        run.record(skipped=env.get_wrapper_attr("skipped"))
     run.record(frames_per_second=round(history.frames / run.seconds, 1))
     run.finish()
     return run
