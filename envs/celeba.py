@@ -239,6 +239,8 @@ def read_patch(store: ImageStore, name: str, side: int) -> Images:
 def decode(content: bytes) -> Images:
     """The grey values, uint8 (218, 178), of a JPEG.
 
+    JPEG has no checksum: damage in its middle shows in the picture alone. A zip has one per image.
+
     Raises:
         ValueError: it is not a JPEG, is cut short, or has another size.
     """
