@@ -61,7 +61,7 @@ class ZipStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open()
-        members = {Path(m).name: m for m in self._zip.namelist() if m.endswith(".jpg")}
+        members = {m.rpartition("/")[2]: m for m in self._zip.namelist() if m.endswith(".jpg")}
         self._members = dict(sorted(members.items()))
         self.names = tuple(self._members)
 
