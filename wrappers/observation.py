@@ -24,6 +24,9 @@ class VASEObservationWrapper(
     `environment`, `shift`, `new_environment`, `reconstruction_loss` (nats per frame, 0 before the
     first) and `updates`.
 
+    A last frame of an episode that is black or repeats the one before is shown as latents like any
+    other, but neither tested nor learnt from: many environments have no picture of their end.
+
     With `training=True` the map from frames to latents moves while the agent looks, so equal seeds
     do not give equal observations: Gymnasium's `check_env` passes with `training=False`.
 
@@ -98,10 +101,12 @@ class VASEObservationWrapper(
 
     def step(self, action: Any) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        latents, info = self._see(observation, info)
+        latents, info = self._see(observation, info, ended=terminated or truncated)
         return latents, reward, terminated, truncated, info
 
-    def _see(self, observation: Any, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    def _see(
+        self, observation: Any, info: dict[str, Any], *, ended: bool = False
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         frame = self.observer.frame(observation)[None]
-        change = self.stream.observe(frame)
+        change = self.stream.observe(frame, ended=np.array([ended]))
         return self.observer.latents(frame)[0], {**info, "vase": self.observer.info(change)}

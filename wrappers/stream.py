@@ -143,17 +143,34 @@ class FrameStream:
         self._steps_due = 0.0
         self.forget_recent()
 
-    def observe(self, frames: np.ndarray, fresh: np.ndarray | None = None) -> Change:
+    def observe(
+        self,
+        frames: np.ndarray,
+        fresh: np.ndarray | None = None,
+        ended: np.ndarray | None = None,
+    ) -> Change:
         """Take in the frames of one step, one per parallel environment.
 
         Args:
             frames: uint8 (E, H, W, C); E never changes.
             fresh: bool (E,), which of them have not been seen before; all by default. The others
                 are neither tested nor learnt from.
+            ended: bool (E,), which of them are the last of their episode; none by default. Those
+                that are black, or show the frame before once more, are no picture of their world
+                and count as not fresh.
         """
         seen = np.ones(len(frames), dtype=bool) if fresh is None else fresh
+        if ended is not None:
+            seen = seen & ~self._dead(frames, ended)
         self._last = frames
         return self._learn(frames, seen) if self.training else self._watch(frames, seen)
+
+    def _dead(self, frames: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        dead = np.zeros(len(frames), dtype=bool)
+        for row in np.flatnonzero(ended):
+            repeated = self._last is not None and np.array_equal(frames[row], self._last[row])
+            dead[row] = repeated or not frames[row].any()
+        return dead
 
     def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
         """Posterior means of frames (B, H, W, C) as the policy sees them, float32 (B, N).

@@ -25,7 +25,8 @@ class VASEVecEnvWrapper(Observing, VecEnvWrapper):
 
     The learner lives in the main process, also before a `SubprocVecEnv`: one network, and one pass
     through its encoder per step. Observations are float32 (E, N); `infos[i]["vase"]` holds the
-    scalars of the whole, `infos[i]["terminal_observation"]` the latents of an episode's last frame.
+    scalars of the whole, `infos[i]["terminal_observation"]` the latents of an episode's last frame,
+    which is not learnt from.
 
     Saved and loaded as `VecNormalize`; `evaluation(venv)` puts the same learner before other
     environments, where it does not learn.

@@ -22,8 +22,9 @@ class VASEVectorObservationWrapper(
     Observations are float32 (E, N), from one pass through the encoder per step. `info["vase"]`
     holds scalars and not arrays, those of the whole: all E are taken to be in one world. Every
     autoreset mode works: where an episode's last frame comes as `info["final_obs"]` (SAME_STEP),
-    it is encoded too; after a reset of some with `reset_mask`, the frames of the others are not
-    learnt from again.
+    it is encoded too, but not learnt from; elsewhere it is learnt from unless it is black or
+    repeats the one before. After a reset of some with `reset_mask`, the frames of the others are
+    not learnt from again.
 
     Args:
         env: with uint8 images, or a `Dict` that holds one.
@@ -68,14 +69,20 @@ class VASEVectorObservationWrapper(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         observations, rewards, terminated, truncated, info = self.env.step(actions)
-        latents, info = self._see(observations, info)
+        # Where the last frame comes as `final_obs`, the observation is the next episode's first.
+        ended = (terminated | truncated) & ~np.asarray(info.get("_final_obs", False))
+        latents, info = self._see(observations, info, ended=ended)
         return latents, rewards, terminated, truncated, info
 
     def _see(
-        self, observations: Any, info: dict[str, Any], fresh: np.ndarray | None = None
+        self,
+        observations: Any,
+        info: dict[str, Any],
+        fresh: np.ndarray | None = None,
+        ended: np.ndarray | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         frames = self.observer.frames(observations, self.num_envs)
-        change = self.observer.stream.observe(frames, fresh)
+        change = self.observer.stream.observe(frames, fresh, ended)
         info = {**info, "vase": self.observer.info(change)}
         if "final_obs" not in info:
             return self.observer.latents(frames), info
