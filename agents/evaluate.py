@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ..envs import make_world
 from .bundle import Bundle
 from .progress import episode_success
 
@@ -67,6 +68,7 @@ def evaluate_agent(
     Raises:
         ValueError: a count breaks its rule, or the environment renders no pictures to record.
         BundleError: (a ValueError) the environment's action space is not the agent's.
+        WorldError: (a ValueError) the library of the environment is not installed.
         gymnasium.error.Error: no environment of that name.
     """
     for name, value, least in (("episodes", episodes, 1), ("record_episodes", record_episodes, 0)):
@@ -75,7 +77,7 @@ def evaluate_agent(
     kwargs = dict(env_kwargs or {})
     if record_episodes:
         kwargs["render_mode"] = "rgb_array"
-    env: gym.Env[Any, Any] = gym.make(env_id, **kwargs)
+    env: gym.Env[Any, Any] = make_world(env_id, **kwargs)
     try:
         act: Act = _random_actions(env, seed)
         if bundle is not None:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-import gymnasium as gym
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -18,6 +17,7 @@ from stable_baselines3.common.utils import safe_mean
 from typing_extensions import Unpack
 
 from ..config import VASEConfig
+from ..envs import make_world
 from ..wrappers import VASEVecEnvWrapper, View
 from .algorithms import (
     Algorithm,
@@ -132,6 +132,7 @@ def train_agent(
         ValueError: an unknown algorithm, hyperparameters of another one, `frames` or `n_envs` not
             positive, no images, or actions that the algorithm cannot choose.
         FileNotFoundError, CheckpointError: `encoder` is missing or damaged.
+        WorldError: (a ValueError) the library of the environment is not installed.
         ImportError: `tensorboard` is given, and the package is not installed.
         gymnasium.error.Error: no environment of that name.
     """
@@ -142,7 +143,7 @@ def train_agent(
     settings = _settings(kind, hyperparameters or make_config(algorithm, n_envs), n_envs)
     learning = online or encoder is None
     # Given the name, Stable-Baselines3 would ask for pictures, which not every environment draws.
-    make = partial(gym.make, env_id, **(env_kwargs or {}))
+    make = partial(make_world, env_id, **(env_kwargs or {}))
     with closing(make_vec_env(make, n_envs, seed)) as venv:
         check_action_space(venv.action_space, algorithm)
         env = VASEVecEnvWrapper(

@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 from .registration import register_environments
 
 if TYPE_CHECKING:
+    from .batch import Batch, Source
     from .families import FAMILIES, check_family
     from .idx import DataError, load_images, read_idx
+    from .names import SOURCE_NAMES, Segment, parse_sequence, parse_source
+    from .piecewise import PiecewiseStationary
     from .reach import SpriteReach
     from .recorded import RecordedTrajectory
-    from .sources import (
-        SOURCE_NAMES,
-        Batch,
-        Segment,
-        Source,
-        make_source,
-        parse_sequence,
-        parse_source,
-    )
+    from .sources import make_source
     from .stream import SpriteStream
     from .trajectories.episode import Episode
     from .trajectories.reader import TrajectoryError
     from .trajectories.recording import RecordedTrajectories
+    from .worlds import WorldError, make_world
 
 __all__ = [
     "FAMILIES",
@@ -36,6 +32,7 @@ __all__ = [
     "Batch",
     "DataError",
     "Episode",
+    "PiecewiseStationary",
     "RecordedTrajectories",
     "RecordedTrajectory",
     "Segment",
@@ -43,9 +40,11 @@ __all__ = [
     "SpriteReach",
     "SpriteStream",
     "TrajectoryError",
+    "WorldError",
     "check_family",
     "load_images",
     "make_source",
+    "make_world",
     "parse_sequence",
     "parse_source",
     "read_idx",
@@ -53,20 +52,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "batch": ("Batch", "Source"),
     "families": ("FAMILIES", "check_family"),
     "idx": ("DataError", "load_images", "read_idx"),
+    "names": ("SOURCE_NAMES", "Segment", "parse_sequence", "parse_source"),
+    "piecewise": ("PiecewiseStationary",),
     "reach": ("SpriteReach",),
     "recorded": ("RecordedTrajectory",),
-    "sources": (
-        "SOURCE_NAMES",
-        "Batch",
-        "Segment",
-        "Source",
-        "make_source",
-        "parse_sequence",
-        "parse_source",
-    ),
+    "sources": ("make_source",),
     "stream": ("SpriteStream",),
+    "worlds": ("WorldError", "make_world"),
     "trajectories.episode": ("Episode",),
     "trajectories.reader": ("TrajectoryError",),
     "trajectories.recording": ("RecordedTrajectories",),

@@ -12,6 +12,7 @@ def register_environments() -> None:
     _register("vase_rl/SpriteStream-v0", "vase_rl.envs.stream:SpriteStream")
     _register("vase_rl/SpriteReach-v0", "vase_rl.envs.reach:SpriteReach", REACH_STEPS)
     _register("vase_rl/RecordedTrajectory-v0", "vase_rl.envs.recorded:RecordedTrajectory")
+    _register("vase_rl/PiecewiseStationary-v0", "vase_rl.envs.piecewise:PiecewiseStationary")
 
 
 def _register(name: str, entry_point: str, max_episode_steps: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,40 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from .batch import Batch, Source
 from .canvas import Images, check_size, show
-from .sources import Batch, Segment, Source, make_source, parse_sequence
+from .names import Segment, parse_sequence
+from .sources import make_source
+from .trajectories.preparation import prepare
 
 CHUNK = 64
 """Frames drawn at once: a whole batch costs little more than one frame."""
+NUMBERS = ("class", "episode", "step")
+"""Whole numbers that `info` tells of a frame, where its source has them."""
 
 
 class SpriteStream(gymnasium.Env[Images, np.int64]):
     """Shows the sources of a sequence one after the other, one frame per step.
 
-    Observation: uint8 (size, size, 1). Action: `Discrete(1)`, ignored. Reward: always 0.
+    Observation: uint8 (size, size, C), grey (C = 1) unless a source is coloured. Action:
+    `Discrete(1)`, ignored. Reward: always 0.
     The episode is truncated with the sequence's last frame, so that `reset` and the steps after
     it show exactly as many frames as the sequence names.
 
     `info` describes the frame beside it, and nothing of it is in the observation: `source` (its
     name), `source_index` (0-based number of the source, in order of first appearance; a source
-    that returns keeps its number), `segment` (0-based place in the sequence), `class`, and
-    `position` (float32 (2,), x and y in [0, 1] of the sprite's range).
+    that returns keeps its number), `segment` (0-based place in the sequence). Sprites add `class`
+    and `position` (float32 (2,), x and y in [0, 1] of the sprite's range); worlds and recordings
+    (`env:ID`, `trajectory:PATH`) add `episode` and `step`, 0-based, and go on where they stopped
+    when their turn comes again.
 
     Args:
         sequence: sources joined by commas, each with an optional `:N` frames.
         frames: number of frames of a source without `:N`.
         size, data_dir, motion, seed, split, skip_bad: as in `make_source`; `seed` decides which
-            sprites are drawn, the seed of `reset` in what order and where they are shown.
+            sprites are drawn, the seed of `reset` in what order and where they are shown, and
+            how worlds are seeded and played.
+        channels: 1 for grey, 3 for RGB; None: 3 if a source is coloured, and 1 otherwise.
         render_mode: None or `"rgb_array"`, an enlarged frame.
 
     Raises:
@@ -54,8 +65,11 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
         seed: int = 0,
         split: str = "train",
         skip_bad: bool = False,
+        channels: int | None = None,
         render_mode: str | None = None,
     ) -> None:
+        if channels not in (None, 1, 3):
+            raise ValueError(f"channels must be None, 1 or 3, got {channels!r}")
         self.segments: list[Segment] = parse_sequence(sequence, frames)
         self.total_frames = sum(segment.frames for segment in self.segments)
         if self.total_frames < 2:
@@ -70,7 +84,9 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
             for name in names
         }  # fmt: skip
         self._numbers = {name: number for number, name in enumerate(names)}
-        self.observation_space = spaces.Box(0, 255, (check_size(size),) * 2 + (1,), np.uint8)
+        self.channels = channels or max(source.channels for source in self._sources.values())
+        shape = (check_size(size), check_size(size), self.channels)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
         self.action_space = spaces.Discrete(1)
         self._batch: Batch | None = None
 
@@ -113,21 +129,30 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
             return None
         return show(self._batch.frames[self._shown % CHUNK])
 
+    def close(self) -> None:
+        """Closes the worlds and recordings behind the sources."""
+        for source in self._sources.values():
+            source.close()
+
     def _draw(self) -> None:
         segment = self.segments[self._segment]
         count = min(CHUNK, segment.frames - self._shown)
-        self._batch = self._sources[segment.source].sample(count)
+        batch = self._sources[segment.source].sample(count)
+        frames = prepare(batch.frames, batch.frames.shape[1], channels=self.channels)
+        self._batch = replace(batch, frames=frames)
 
     def _observe(self) -> tuple[Images, dict[str, Any]]:
         assert self._batch is not None
         name, place = self.segments[self._segment].source, self._shown % CHUNK
+        factors = self._batch.factors
         info = {
             "source": name,
             "source_index": self._numbers[name],
             "segment": self._segment,
-            "class": int(self._batch.factors["class"][place]),
-            "position": self._batch.factors["position"][place].copy(),
+            **{key: int(factors[key][place]) for key in NUMBERS if key in factors},
         }
+        if "position" in factors:
+            info["position"] = factors["position"][place].copy()
         return self._batch.frames[place].copy(), info
 
 

@@ -23,7 +23,7 @@ from vase_rl.envs import (
 )
 from vase_rl.envs.canvas import invert
 from vase_rl.envs.families import load_bank
-from vase_rl.envs.sources import CLIP_FRAMES, CLIP_SPEED
+from vase_rl.envs.sprites import CLIP_FRAMES, CLIP_SPEED
 
 # Read before a fixture hides the variable from the tests.
 REAL_DATA = Path(
@@ -302,7 +302,10 @@ def test_batches_belong_to_the_caller():
     [
         ({"name": "socks"}, r"source must be one of garments, moving-garments, .*, got 'socks'"),
         ({"name": "inverted-moving-glyphs"}, r"source must be one of .*inverted-moving-glyphs"),
-        ({"name": "moving-faces"}, r"source must be one of .*inverted-celeba, got 'moving-faces'"),
+        (
+            {"name": "moving-faces"},
+            r"inverted-celeba, .*, got 'moving-faces'",
+        ),
         ({"name": ["glyphs"]}, r"source must be one of .*got \['glyphs'\]"),
         ({"motion": "fast"}, "motion must be one of independent, smooth, got 'fast'"),
         ({"size": 8}, "size must be an integer of at least 16 pixels, got 8"),

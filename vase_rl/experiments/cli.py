@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_inspect(commands)
+    _add_record(commands)
     _add_study(commands)
     _add_data(commands)
     return parser
@@ -204,6 +205,24 @@ def _add_inspect(commands: Any) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="encoder.pt, or agent.zip")
 
 
+def _add_record(commands: Any) -> None:
+    summary = "record what a Gymnasium environment shows as a Minari data set, losslessly"
+    parser = _command(commands, "record", summary, manual.RECORD, _record)
+    parser.add_argument("env", metavar="ENV_ID", help="a Gymnasium environment with images")
+    _add_environment_arguments(parser)
+    parser.add_argument(
+        "--frames", type=_whole(2), default=10_000, metavar="N",
+        help="frames in all, those of earlier calls counted (default: 10000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", type=parse_size, metavar="WIDTHxHEIGHT",
+        help="resize the picture by area, as in 111x84 (default: as it is)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--policy", metavar="BUNDLE", help="agent.zip of train or demo (default: random actions)"
+    )
+
+
 def _add_study(commands: Any) -> None:
     summary = "compare conditions of the learner over seeds, from batches; writes a table"
     parser = _command(commands, "study", summary, manual.study(), _study)
@@ -253,6 +272,10 @@ def _add_data(commands: Any) -> None:
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", required=True, metavar="ID", help="a Gymnasium environment")
+    _add_environment_arguments(parser)
+
+
+def _add_environment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env-arg", action="append", default=[], metavar="KEY=VALUE",
         help="argument of gymnasium.make, as JSON or text; may be given again",
@@ -355,6 +378,23 @@ def _inspect(options: argparse.Namespace, arguments: list[str]) -> None:
     print(f"picture: {run.path / 'traversals.png'}")
 
 
+def _record(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .record import RecordSettings, run_record
+
+    settings = RecordSettings(
+        env_id=options.env,
+        env_kwargs=_env_kwargs(options),
+        frames=options.frames,
+        size=options.size,
+        policy=options.policy,
+        seed=options.seed,
+        device=options.device,
+    )
+    run = run_record(settings, options.out, arguments)
+    _summarise(run.metrics, "frames", "episodes")
+    print(f"as a source: trajectory:{run.path}")
+
+
 def _study(options: argparse.Namespace, arguments: list[str]) -> None:
     from .study import run_study
 
@@ -421,6 +461,14 @@ def _whole(least: int, most: int | None = None) -> Any:
         return value
 
     return convert
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """A type for argparse: `111x84`, width and height in pixels."""
+    width, _, height = text.partition("x")
+    if not all(part.isascii() and part.isdigit() and int(part) for part in (width, height)):
+        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, got {text!r}")
+    return int(width), int(height)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -38,12 +38,15 @@ STREAM = """\
 sources: garments and glyphs are built in; mnist and fashion are read from --data-dir or
 $VASE_RL_DATA (see vase-rl data). Each also as moving-X, inverted-X, moving-inverted-X, large-X and
 large-inverted-X. faces (built in) and celeba (read) fill the frame; each also as inverted-X.
+env:ID is a Gymnasium environment under random actions, trajectory:PATH a recording, both in the
+order of their frames; digits after their last colon are the number of frames.
 
 examples:
   vase-rl stream --sequence moving-garments:8000,glyphs:4000,moving-garments:4000
   vase-rl stream --sequence moving-fashion,mnist,moving-mnist --data-dir ~/data
   vase-rl stream --sequence moving-glyphs,inverted-garments --motion smooth --seed 3
   vase-rl stream --sequence faces:8000,large-inverted-garments:8000 --size 32
+  vase-rl stream --sequence env:VizdoomBasic-v1:3000,env:VizdoomTakeCover-v1:3000
 
 metrics.json lists the switches that were found beside the true ones, how many environments were
 false and how many changes were missed. DIR also holds encoder.pt, history.npz and timeline.svg.
@@ -54,13 +57,14 @@ examples:
   vase-rl train --env vase_rl/SpriteReach-v0 --encoder runs/demo/encoder.pt
   vase-rl train --env vase_rl/SpriteReach-v0 --algorithm sac --hyperparameters sac.yml
   vase-rl train --env vase_rl/SpriteReach-v0 --env-arg family=glyphs --env-arg target=[0.2,0.8]
-  vase-rl train --env ale_py:ALE/Pong-v5 --algorithm dqn --frames 200000
+  vase-rl train --env ALE/Pong-v5 --algorithm dqn --frames 200000
   vase-rl train --env VizdoomBasic-v1 --pixels-key screen
   vase-rl train --env vase_rl/SpriteReach-v0 --envs 8 --tensorboard runs/tensorboard
 
-Any Gymnasium environment with uint8 images will do; `module:ID` imports the module first. With
---encoder its weights stay as they are, unless --online is given; without it a new encoder learns
-along with the agent. PPO and A2C then see through a copy that changes between rollouts only; DQN
+Any Gymnasium environment with uint8 images will do. `module:ID` imports the module first; ViZDoom,
+Atari, MiniWorld and MiniGrid need no module, but pip install "vase_rl[worlds]". With --encoder its
+weights stay as they are, unless --online is given; without it a new encoder learns along with the
+agent. PPO and A2C then see through a copy that changes between rollouts only; DQN
 and SAC keep frames and encode them anew whenever they learn from them. DIR then holds agent.zip
 (agent and encoder together, for evaluate), encoder.pt and metrics.json.
 
@@ -105,6 +109,23 @@ used elsewhere) or has to spare; leaves traversals.png, a row per latent and a c
 environment, and metrics.json in DIR.
 """
 
+
+RECORD = """\
+examples:
+  vase-rl record VizdoomBasic-v1 --frames 5000 --size 111x84 --out runs/basic
+  vase-rl record VizdoomTakeCover-v1 --env-arg frame_skip=4 --out runs/cover
+  vase-rl record vase_rl/SpriteReach-v0 --policy runs/demo/agent.zip
+  vase-rl stream --sequence trajectory:runs/basic:5000,trajectory:runs/cover:5000
+
+Pictures, actions and rewards of whole episodes go to DIR/data, without loss and uncompressed: a
+frame of 111x84 takes 28 kB. The same command goes on where an earlier one was interrupted, or
+with a larger --frames. Needs pip install "vase_rl[recordings]"; in Python,
+minari.MinariDataset("DIR/data") opens it.
+
+As in every Minari data set an episode of T steps has T + 1 frames. The last is recorded as the
+environment gives it, which may be black (ViZDoom) or the one before once more; trajectory:DIR
+leaves such frames out, and other readers should.
+"""
 
 DATA_ACTIONS = {
     "list": "what there is: size, licence, and which files are here",

@@ -22,6 +22,7 @@ from ..agents import (
     train_agent,
 )
 from ..agents.config import Config, plain_values
+from ..envs import make_world
 from ..files import write_whole
 from ..wrappers import VASEObservationWrapper
 from .hyperparameters import read_config
@@ -213,13 +214,13 @@ def check_training(settings: TrainSettings) -> Config:
 
 
 def make_environment(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
-    """`gymnasium.make`, with one kind of error for names and arguments that it does not know.
+    """`make_world`, with one kind of error for names and arguments that Gymnasium does not know.
 
     Raises:
-        ValueError: Gymnasium cannot make it.
+        ValueError: it cannot be made.
     """
     try:
-        return gym.make(env_id, **env_kwargs)
+        return make_world(env_id, **env_kwargs)
     except (TypeError, ImportError, gym.error.Error) as error:
         raise ValueError(f"--env {env_id}: {error}") from error
 
