@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .sources import make_source
     from .stream import SpriteStream
     from .trajectories.episode import Episode
+    from .trajectories.preparation import prepare
     from .trajectories.reader import TrajectoryError
     from .trajectories.recording import RecordedTrajectories
     from .worlds import WorldError, make_world
@@ -47,6 +48,7 @@ __all__ = [
     "make_world",
     "parse_sequence",
     "parse_source",
+    "prepare",
     "read_idx",
     "register_environments",
 ]
@@ -63,6 +65,7 @@ _HOMES = {
     "stream": ("SpriteStream",),
     "worlds": ("WorldError", "make_world"),
     "trajectories.episode": ("Episode",),
+    "trajectories.preparation": ("prepare",),
     "trajectories.reader": ("TrajectoryError",),
     "trajectories.recording": ("RecordedTrajectories",),
 }

@@ -25,7 +25,7 @@ TABLE_2 = {
 
 
 def test_presets_are_compact_and_the_rows_of_table_2():
-    assert set(PRESETS) == {"compact", "compact-detail", *PAPER_ROWS}
+    assert set(PRESETS) == {"compact", "compact-detail", "dmlab-compact", *PAPER_ROWS}
     assert set(TABLE_2) == set(PAPER_ROWS)
 
 

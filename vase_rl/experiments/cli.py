@@ -147,6 +147,10 @@ def _add_stream(commands: Any) -> None:
         "--frames-per-update", type=_whole(1), metavar="N",
         help="frames per training step (default: the wrapper's); fewer learn more and take longer",
     )  # fmt: skip
+    parser.add_argument(
+        "--entangled", action="store_true",
+        help="the paper's baseline: a plain VAE loss (beta = 1) in place of the capacity objective",
+    )  # fmt: skip
 
 
 def _add_train(commands: Any) -> None:
@@ -284,8 +288,8 @@ def _add_environment_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser, note: str = "") -> None:
     known = (
-        "compact (default), compact-detail (learns more of shapes, keeps places less linear), or "
-        "a row of the paper's Table 2: ablation, five-datasets, ..."
+        "compact (default), compact-detail (learns more of shapes, keeps places less linear), "
+        "dmlab-compact (64x64, in colour), or a row of the paper's Table 2: ablation, dmlab, ..."
     )
     parser.add_argument(
         "--config", metavar="PRESET", help=f"{known}; {note}" if note else known
@@ -320,13 +324,15 @@ def _stream(options: argparse.Namespace, arguments: list[str]) -> None:
         skip_bad=options.skip_bad,
         config=options.config or StreamSettings.config,
         frames_per_update=options.frames_per_update,
+        entangled=options.entangled,
         seed=options.seed,
         device=options.device,
     )
     run = run_stream(settings, options.out, arguments)
     _summarise(run.metrics, "environments_true", "environments_found", "false_environments")
     _summarise(run.metrics, "missed", "delay_frames_median", "frames_per_second")
-    print(f"results: {run.path / 'metrics.json'}, {run.path / 'timeline.svg'}")
+    pictures = f"{run.path / 'timeline.svg'}, {run.path / 'cross-domain.png'}"
+    print(f"results: {run.path / 'metrics.json'}, {pictures}")
 
 
 def _train(options: argparse.Namespace, arguments: list[str]) -> None:

@@ -49,7 +49,8 @@ examples:
   vase-rl stream --sequence env:VizdoomBasic-v1:3000,env:VizdoomTakeCover-v1:3000
 
 metrics.json lists the switches that were found beside the true ones, how many environments were
-false and how many changes were missed. DIR also holds encoder.pt, history.npz and timeline.svg.
+false and how many changes were missed. DIR also holds encoder.pt, history.npz, timeline.svg and
+cross-domain.png: frames of every source, decoded as every environment.
 """
 
 TRAIN = """\

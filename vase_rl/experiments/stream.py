@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+from ..config import VASEConfig
+from ..envs import make_source
+from ..files import write_whole
 from ..learner import VASE
 from ..wrappers import VASEObservationWrapper
 from .history import History
@@ -19,7 +23,7 @@ from .scoring import Switch
 
 RECORD_EVERY = 2000
 """Frames between two writings of `metrics.json`."""
-WRITTEN = ("encoder.pt", "history.npz", "timeline.svg")
+WRITTEN = ("encoder.pt", "history.npz", "timeline.svg", "cross-domain.png")
 """What `stream` leaves beside `metrics.json`."""
 
 
@@ -37,6 +41,8 @@ class StreamSettings:
     config: str = "compact"
     frames_per_update: int | None = None
     """None: the wrapper's own."""
+    entangled: bool = False
+    """The paper's baseline in place of the capacity objective."""
     seed: int = 0
     device: str = "auto"
 
@@ -59,8 +65,14 @@ def make_stream(settings: StreamSettings) -> VASEObservationWrapper:
     )
     pace = settings.frames_per_update
     options: dict[str, Any] = {} if pace is None else {"frames_per_update": pace}
+    assert stream.observation_space.shape is not None
+    config = VASEConfig.preset(
+        settings.config,
+        entangled=settings.entangled,
+        channels=stream.observation_space.shape[2],
+    )
     return VASEObservationWrapper(
-        stream, settings.config, seed=settings.seed, device=settings.device, **options
+        stream, config, seed=settings.seed, device=settings.device, **options
     )
 
 
@@ -138,8 +150,29 @@ def stream_metrics(history: History, vase: VASE) -> dict[str, Any]:
     }
 
 
+def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDirectory) -> None:
+    """Frames of every source, those of sprites never shown before, as every environment."""
+    from .cross_domain import cross_domain_png, look_at
+
+    views = []
+    for name in names:
+        source = make_source(
+            name,
+            size=settings.size,
+            seed=settings.seed + 1,
+            data_dir=settings.data_dir,
+            motion=settings.motion,
+            split="test",
+            skip_bad=settings.skip_bad,
+        )
+        with closing(source):
+            views.append(look_at(vase, source))
+    title = f"{settings.config}, entangled" if settings.entangled else settings.config
+    write_whole(run.path / "cross-domain.png", cross_domain_png(views, title))
+
+
 def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
-    """Stream a sequence; leave `metrics.json`, `encoder.pt`, `history.npz` and a picture.
+    """Stream a sequence; leave `metrics.json`, `encoder.pt`, `history.npz` and pictures.
 
     Raises:
         ValueError: as `make_stream`, or `out` cannot be written.
@@ -156,6 +189,8 @@ def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) 
         if history.frames:
             save_timeline(history, run.path / "timeline.svg")
         env.close()
+    if env.vase.environments:
+        _picture(env.vase, settings, history.sources, run)
     if settings.skip_bad:
         run.record(skipped=env.get_wrapper_attr("skipped"))
     run.record(frames_per_second=round(history.frames / run.seconds, 1))
