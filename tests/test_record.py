@@ -100,7 +100,7 @@ def test_a_recording_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert record(tmp_path / "parts", 60) == 130
     assert len(frames_of(tmp_path / "parts")) == 1
     metrics = json.loads((tmp_path / "parts" / "metrics.json").read_text())
-    assert not metrics["finished"]
+    assert (metrics["finished"], metrics["episodes"]) == (False, 1)
     STOP_AT.clear()
     assert record(tmp_path / "parts", 60) == 0
     assert "going on after" in capsys.readouterr().out
@@ -111,6 +111,14 @@ def test_a_recording_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(GIVEN) == given
     assert record(tmp_path / "parts", 61) == 0
     assert sum(map(len, frames_of(tmp_path / "parts"))) == 62
+
+
+def test_a_folder_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert record(Path("runs/a"), 20) == 0
+    assert record(Path("runs/a"), 40) == 0
+    assert sum(map(len, frames_of(Path("runs/a")))) == 40
+    assert len(frames_of(tmp_path / "runs" / "a")) == len(frames_of(Path("runs/a")))
 
 
 def test_an_episode_is_written_whole_or_not_at_all(
@@ -189,7 +197,7 @@ def test_a_recording_is_not_mixed_with_another(
     ("env", "message"),
     [
         ("CartPole-v1", "the observation space must be a uint8 Box"),
-        ("Nothing-v0", "--env Nothing-v0: Environment `Nothing` doesn't exist"),
+        ("Nothing-v0", "environment Nothing-v0: Environment `Nothing` doesn't exist"),
     ],
 )
 def test_what_cannot_be_recorded(
@@ -202,7 +210,7 @@ def test_what_cannot_be_recorded(
 
 def test_another_data_set_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data").mkdir()
-    for content in ("{}", "{"):
+    for content in ("{}", "{", "[]", '{"vase_rl_recording": 3}'):
         (tmp_path / "data" / "metadata.json").write_text(content)
         assert record(tmp_path, 9) == 2
         assert "metadata.json" in capsys.readouterr().err

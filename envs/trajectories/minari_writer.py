@@ -78,6 +78,8 @@ class MinariWriter:
     ) -> None:
         storage = require("minari.dataset.minari_storage").MinariStorage
         self._buffer = require("minari.data_collector.episode_buffer").EpisodeBuffer
+        # Minari looks for files of relative folders below themselves.
+        folder = folder.absolute()
         if check_made_with(folder, made_with):
             _remove_unfinished(folder)
             self._storage = storage.read(folder)
@@ -125,8 +127,9 @@ def check_made_with(folder: Path, made_with: dict[str, Any]) -> bool:
     if not path.is_file():
         return False
     with damage(path):
-        found = json.loads(path.read_text("utf-8")).get(MADE_WITH)
-    if found is None:
+        metadata = json.loads(path.read_text("utf-8"))
+    found = metadata.get(MADE_WITH) if isinstance(metadata, dict) else None
+    if not isinstance(found, dict):
         raise TrajectoryError(path, "is not of a recording that can be continued")
     wanted = json.loads(json.dumps(made_with))
     for name in sorted(found.keys() | wanted.keys()):

@@ -99,8 +99,8 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
 def run_record(settings: RecordSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
     """Record an environment; leave `metrics.json` and a Minari data set in `data`.
 
-    A second call goes on where the first stopped: each episode has its own seed, so both together
-    leave what one call would have left. An interrupt leaves the finished episodes.
+    An interrupt leaves the finished episodes, and a second call goes on behind them. Each episode
+    has its own seed, so both together leave what one call would have left.
 
     Raises:
         ValueError, OSError: a setting breaks its rule, the environment cannot be made or has no
@@ -115,15 +115,16 @@ def run_record(settings: RecordSettings, out: str | Path, arguments: list[str]) 
         writer = MinariWriter(folder, tape.space, env.action_space, made_with, env.spec)
         if writer.frames:
             say(f"going on after {writer.frames:,} frames, {writer.episodes:,} episodes in {out}")
-        with Progress(settings.frames, "recording") as progress:
-            progress.advance(min(writer.frames, settings.frames))
-            while writer.frames < settings.frames:
-                left = settings.frames - writer.frames
-                take = play(played, tape, act, settings.seed, writer.episodes, left)
-                writer.write(take)
-                progress.advance(min(len(take.frames), left))
-                _note(run, settings, writer)
-    _note(run, settings, writer)
+        try:
+            with Progress(settings.frames, "recording") as progress:
+                progress.advance(min(writer.frames, settings.frames))
+                while (left := settings.frames - writer.frames) > 0:
+                    take = play(played, tape, act, settings.seed, writer.episodes, left)
+                    writer.write(take)
+                    progress.advance(min(len(take.frames), left))
+                    _note(run, settings, writer)
+        finally:
+            _note(run, settings, writer)
     run.finish()
     return run
 

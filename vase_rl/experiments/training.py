@@ -222,7 +222,7 @@ def make_environment(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, An
     try:
         return make_world(env_id, **env_kwargs)
     except (TypeError, ImportError, gym.error.Error) as error:
-        raise ValueError(f"--env {env_id}: {error}") from error
+        raise ValueError(f"environment {env_id}: {error}") from error
 
 
 def parse_env_argument(text: str) -> tuple[str, Any]:
