@@ -360,7 +360,7 @@ def test_fetch_goes_on_after_an_interrupt(published, server, tmp_path, monkeypat
 def test_fetch_reports_a_failure_in_one_line(published, server, tmp_path, capsys):
     server.tricks = ["404"]
     status, found = run(tmp_path, "fetch", "mnist")
-    assert (status, found) == (2, {})
+    assert (status, found["finished"], found["fetched"]) == (2, False, {})
     error = capsys.readouterr().err
     assert error.splitlines()[-1].startswith("vase-rl: 127.0.0.1:")
     assert "answers 404 Not Found for" in error

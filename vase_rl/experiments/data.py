@@ -85,6 +85,7 @@ def run_fetch(
             raise DataError(_by_hand(dataset, dataset.folder(data_dir)))
     run = RunDirectory(out, "data", arguments)
     done: dict[str, Any] = {}
+    run.record(fetched=done)
     for dataset, file in wanted:
         mirrors = dataset.mirrors if base_url is None else (f"{base_url.rstrip('/')}/",)
         path = _fetch_one(file, dataset.folder(data_dir), mirrors)
@@ -93,7 +94,6 @@ def run_fetch(
         run.record(fetched=done)
     for dataset in chosen:
         say(f"{dataset.name}: complete in {dataset.folder(data_dir)}")
-    run.record(fetched=done)
     run.finish()
     return run
 
