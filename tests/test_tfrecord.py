@@ -213,22 +213,20 @@ def test_red_stays_red(tmp_path, opened):
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "option", "swapped"),
+    ("name", "version", "swapped"),
     [
-        ("rlu_dmlab_rooms_watermaze", "1.2.0", None, False),
-        ("rlu_dmlab_rooms_watermaze", "1.10.0", None, False),
-        ("rlu_dmlab_rooms_watermaze", "1.1.0", None, True),
-        ("rlu_dmlab_rooms_watermaze", "1.0.1", None, True),
-        ("rlu_dmlab_rooms_watermaze", "1.0.1", False, False),
-        ("rlu_dmlab_rooms_watermaze", "nightly", None, False),
-        ("my_robot", "1.0.0", None, False),
-        ("my_robot", "1.0.0", True, True),
+        ("rlu_dmlab_rooms_watermaze", "1.2.0", False),
+        ("rlu_dmlab_rooms_watermaze", "1.10.0", False),
+        ("rlu_dmlab_rooms_watermaze", "1.1.0", True),
+        ("rlu_dmlab_rooms_watermaze", "1.0.1", True),
+        ("rlu_dmlab_rooms_watermaze", "nightly", False),
+        ("my_robot", "1.0.0", False),
     ],
 )
-def test_colours_of_rlds(tmp_path, name, version, option, swapped, opened):
+def test_colours_of_rlds(tmp_path, name, version, swapped, opened):
     (frames,) = random_episodes(2)
     write_rlds(tmp_path, [frames], name=name, version=version)
-    reader = opened(RLDSReader(tmp_path, swap_colours=option))
+    reader = opened(RLDSReader(tmp_path))
     (entry,) = reader.entries(fail)
     expected = frames[..., ::-1] if swapped else frames
     assert np.array_equal(reader.frames(entry, 0, 2), expected)
@@ -291,21 +289,6 @@ def test_one_shard_of_rlds_is_known_by_what_lies_beside_it(tmp_path):
         recording = RecordedTrajectories(path, pixels_key=key)
         assert recording.format == "rlds"
         assert np.array_equal(recording[0].read(), frames)
-
-
-def test_splits_of_rlds(tmp_path):
-    train, test = random_episodes(3, 2)
-    for split, frames in (("train", train), ("test", test)):
-        payload = encode_example(rlds_episode(frames))
-        name = f"x-{split}.tfrecord-00000-of-00001"
-        (tmp_path / name).write_bytes(frame_records([payload]))
-    lengths = {
-        split: [e.frames for e in RLDSReader(tmp_path, split=split).entries(fail)]
-        for split in ("train", "test", None)
-    }
-    assert lengths == {"train": [3], "test": [2], None: [2, 3]}
-    with pytest.raises(TrajectoryError, match="no TFRecord file of the split 'val'"):
-        RLDSReader(tmp_path, split="val")
 
 
 def test_grey_images_and_jpeg(tmp_path, opened):

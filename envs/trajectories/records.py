@@ -18,6 +18,8 @@ from .listing import natural_key
 from .reader import Entry, Images, Steps, TrajectoryError
 from .tfrecord import HEADER, Content, FramingError, Mark, open_content, read_record
 
+SHARD = re.compile(r"(?!\.).*tfrecords?(-\d+-of-\d+)?(\.gz)?", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -174,11 +176,8 @@ class ExampleReader:
             ) from error
 
 
-def shards_of(path: Path, split: str | None = None) -> list[Path]:
+def shards_of(path: Path) -> list[Path]:
     """The file itself, or the folder's TFRecord files in natural order.
-
-    Args:
-        split: only files named `…-{split}.tfrecord…`.
 
     Raises:
         TrajectoryError: there is nothing, or no such file in the folder.
@@ -187,12 +186,9 @@ def shards_of(path: Path, split: str | None = None) -> list[Path]:
         raise TrajectoryError(path, "no such file or folder")
     if not path.is_dir():
         return [path]
-    before = "" if split is None else re.escape(f"-{split}.")
-    shard = re.compile(rf"(?!\.).*{before}tfrecords?(-\d+-of-\d+)?(\.gz)?", re.IGNORECASE)
-    files = [file for file in path.iterdir() if shard.fullmatch(file.name) and file.is_file()]
+    files = [file for file in path.iterdir() if SHARD.fullmatch(file.name) and file.is_file()]
     if not files:
-        wanted = "TFRecord file" if split is None else f"TFRecord file of the split {split!r}"
-        raise TrajectoryError(path, f"holds no {wanted}, such as x-train.tfrecord-00000-of-00001")
+        raise TrajectoryError(path, "holds no TFRecord file, such as x.tfrecord-00000-of-00001")
     return sorted(files, key=natural_key)
 
 

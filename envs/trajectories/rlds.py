@@ -31,22 +31,13 @@ class RLDSReader(ExampleReader):
         path: a shard, or the folder of shards that also holds `features.json` and
             `dataset_info.json` (TFDS's version folder, such as `rlu_dmlab_…/training_0/1.2.0`).
         pixels_key: name of the images in the observation; needed when it has several.
-        swap_colours: whether the images have red and blue exchanged; None to go by the above.
-        split: only files of this split, such as `"train"`; None for all.
 
     Raises:
         TrajectoryError: there are no such files, they are not TFRecords, or the images are not
             where they are said to be.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        pixels_key: str | None = None,
-        *,
-        swap_colours: bool | None = None,
-        split: str | None = None,
-    ) -> None:
+    def __init__(self, path: Path, pixels_key: str | None = None) -> None:
         folder = path if path.is_dir() else path.parent
         info = _read_json(folder / "dataset_info.json")
         kind = info.get("fileFormat", "tfrecord")
@@ -54,13 +45,13 @@ class RLDSReader(ExampleReader):
             raise TrajectoryError(folder, f"its files must be in the format tfrecord, got {kind!r}")
         layout = Layout(
             pixels=_pixels(folder, pixels_key),
-            swapped=_has_swapped_colours(info) if swap_colours is None else swap_colours,
+            swapped=_has_swapped_colours(info),
             actions="steps/action",
             rewards="steps/reward",
             terminal="steps/is_terminal",
             prefix="steps/",
         )
-        super().__init__(shards_of(path, split), layout)
+        super().__init__(shards_of(path), layout)
 
 
 def _pixels(folder: Path, pixels_key: str | None) -> str:
