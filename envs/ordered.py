@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, cycle, islice
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -35,8 +35,8 @@ class WorldSource:
     Args:
         name: of the source, `env:` and the environment's name.
         env_id: the environment's name.
-        size: side of the frames in pixels. The picture is resized by area and changes its
-            proportions, as agents see it through the wrappers.
+        size: side of the frames in pixels, made as those of a `TrajectorySource`: a world and its
+            recording look the same.
         rng: seeds environment and actions.
 
     Attributes:
@@ -67,7 +67,7 @@ class WorldSource:
 
     def sample(self, n: int) -> Batch:
         """The next `n` frames; factors are `episode` and `step`, int64."""
-        return gather(self._shots, n, self.size, self.channels, crop="none")
+        return gather(self._shots, n, self.size, self.channels)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -140,21 +140,20 @@ class TrajectorySource:
         self._recording.close()
 
     def _replay(self) -> Iterator[Shot]:
-        for episode in cycle(range(len(self._recording))):
-            recorded, before = self._recording[episode], None
-            for step, frame in enumerate(recorded):
-                ended = 0 < step == len(recorded) - 1
-                if not (ended and is_dead(frame, before)):
-                    yield Shot(frame, episode, step)
-                before = frame
+        while True:
+            for episode, recorded in enumerate(self._recording):
+                before = None
+                for step, frame in enumerate(recorded):
+                    ended = 0 < step == len(recorded) - 1
+                    if not (ended and is_dead(frame, before)):
+                        yield Shot(frame, episode, step)
+                    before = frame
 
 
-def gather(
-    shots: Iterator[Shot], n: int, size: int, channels: int, *, crop: str = "paper"
-) -> Batch:
+def gather(shots: Iterator[Shot], n: int, size: int, channels: int) -> Batch:
     """The next `n` shots, prepared one by one, with `episode` and `step` as factors."""
     taken = list(islice(shots, check_count(n)))
-    frames = [prepare(shot.frame[None], size, crop=crop, channels=channels) for shot in taken]
+    frames = [prepare(shot.frame[None], size, channels=channels) for shot in taken]
     factors: dict[str, np.ndarray[Any, Any]] = {
         "episode": np.array([shot.episode for shot in taken], np.int64),
         "step": np.array([shot.step for shot in taken], np.int64),

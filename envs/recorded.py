@@ -27,7 +27,8 @@ class RecordedTrajectory(gymnasium.Env[Images, np.int64]):
     Observation: uint8 (H, W, C) as recorded, C 1 or 3 (RGB), or (size, size, C) with `size`.
     Action: `Discrete(1)`, ignored. Reward: the recorded one, 0 where there is none. With its last
     frame an episode is terminated if the recording says so, and truncated if it says no or
-    nothing. One of a single frame shows it twice. With `skip_bad`, one ends before its first
+    nothing. One of a single frame shows it twice. A last frame that shows no world is shown as it
+    was recorded; the wrappers learn nothing from it. With `skip_bad`, one ends before its first
     damaged frame, earlier where frames are read several at a time.
 
     `reset` shows the next episode: in the recorded order, or with `shuffle` in one that its seed

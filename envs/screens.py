@@ -30,7 +30,7 @@ class Screen:
     """
 
     def __init__(self, space: spaces.Space[Any]) -> None:
-        self.key = _find_key(space)
+        self.key = find_key(space)
         image = space if self.key is None else space[self.key]  # type: ignore[index]
         height, width, *rest = image.shape  # type: ignore[misc]
         self.shape: tuple[int, int, int] = height, width, 1 if rest in ([], [1]) else 3
@@ -58,14 +58,29 @@ def is_dead(last: Images, before: Images | None) -> bool:
     return not last.any() or (before is not None and np.array_equal(last, before))
 
 
-def _find_key(space: spaces.Space[Any]) -> str | None:
+def find_key(space: spaces.Space[Any], pixels_key: str | None = None) -> str | None:
+    """Key of the picture in `Dict` observations, None where they are pictures themselves.
+
+    Args:
+        space: of the observations.
+        pixels_key: the key that it must be; None to look for it.
+
+    Raises:
+        ValueError: there is no picture, or it is not clear which.
+    """
     if not isinstance(space, spaces.Dict):
-        if not _is_image(space):
+        if pixels_key is not None or not _is_image(space):
             raise ValueError(
                 f"the observation space must be {RULE} or a Dict with one, got {space}"
+                + (f" and pixels_key {pixels_key!r}" if pixels_key is not None else "")
             )
         return None
     images = [key for key, part in space.items() if _is_image(part)]
+    if pixels_key is not None:
+        if pixels_key not in images:
+            raise ValueError(f"pixels_key must name {RULE} among the observations, one of "
+                             f"{images}, got {pixels_key!r}")  # fmt: skip
+        return pixels_key
     named = [key for key in KEYS if key in images]
     if len(images) == 1 or named:
         return named[0] if named else images[0]

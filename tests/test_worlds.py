@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from counting import OPTIONS, TINY
 from ending import ENDING
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import vase_rl.envs.worlds
 from vase_rl.envs import (
+    RecordedTrajectory,
     Segment,
     SpriteStream,
     TrajectoryError,
@@ -23,6 +25,8 @@ from vase_rl.envs import (
     parse_sequence,
     parse_source,
 )
+from vase_rl.envs.screens import find_key
+from vase_rl.envs.trajectories.preparation import prepare
 from vase_rl.experiments.cli import main
 from vase_rl.wrappers import VASEObservationWrapper
 
@@ -200,6 +204,79 @@ def test_a_recording_is_replayed_without_its_dead_ends(tmp_path: Path) -> None:
     source.reset(np.random.default_rng(0))
     assert levels(source.sample(2).frames) == [1, 0]
     source.close()
+
+
+def test_what_is_learnt_from_a_recording_as_source_and_as_environment(tmp_path: Path) -> None:
+    name = recording(tmp_path / "a", [1, 0, 0, 2, 0], [3, 4, 4], [0], [5, 6])
+    shown = levels(make_source(name, size=16).sample(9).frames)
+    replay = RecordedTrajectory(tmp_path / "a")
+    env = VASEObservationWrapper(replay, TINY, **{**OPTIONS, "warmup_frames": 10**6})
+    for length in (5, 3, 2, 2):
+        env.reset()
+        over = [env.step(0)[2:4] for _ in range(length - 1)][-1]
+        assert any(over)
+    assert levels(np.asarray(env.stream._fresh[0])) == shown == [1, 0, 0, 2, 3, 4, 0, 5, 6]
+
+
+class Wide(gym.Env[Any, int]):
+    """Frames of the paper's recordings, all different."""
+
+    observation_space = spaces.Box(0, 255, (84, 111, 3), np.uint8)
+    action_space = spaces.Discrete(2)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 84, 111, 3), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.shown = 0
+        return self.pictures[0], {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.shown += 1
+        return self.pictures[self.shown], 0.0, self.shown == 4, False, {}
+
+
+gym.register("worlds/Wide-v0", Wide)
+
+
+def test_a_world_looks_like_its_recording(tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", frames=Wide.pictures)
+    played = make_source("env:worlds/Wide-v0").sample(8)
+    replayed = make_source(f"trajectory:{tmp_path / 'wide.npz'}").sample(8)
+    assert np.array_equal(played.frames, replayed.frames)
+    assert np.array_equal(played.frames[:5], prepare(Wide.pictures, 64, crop="left"))
+    assert played.factors["step"].tolist() == replayed.factors["step"].tolist()
+
+
+def test_a_recording_is_not_counted_before_it_is_shown(tmp_path: Path) -> None:
+    name = recording(tmp_path / "a", [1, 2], [3, 4])
+    (tmp_path / "a" / "1.npz").write_bytes(b"PK no archive")
+    assert levels(make_source(name, size=16).sample(2).frames) == [1, 2]
+
+
+PICTURE, FLAT = spaces.Box(0, 255, (8, 8, 3), np.uint8), spaces.Box(-1, 1, (2,))
+
+
+@pytest.mark.parametrize(
+    ("space", "pixels_key", "key"),
+    [
+        (PICTURE, None, None),
+        (spaces.Dict(a=PICTURE, b=FLAT), None, "a"),
+        (spaces.Dict(depth=PICTURE, screen=PICTURE), None, "screen"),
+        (spaces.Dict(depth=PICTURE, screen=PICTURE), "depth", "depth"),
+        (spaces.Dict(a=PICTURE, b=PICTURE), None, r"hold one image.*\['a', 'b'\] are images"),
+        (spaces.Dict(a=PICTURE, b=FLAT), "b", r"pixels_key must name .*\['a'\], got 'b'"),
+        (PICTURE, "a", "must be .* and pixels_key 'a'"),
+        (FLAT, None, "must be a uint8 Box"),
+    ],
+)
+def test_which_part_of_an_observation_is_the_picture(
+    space: Any, pixels_key: str | None, key: str | None
+) -> None:
+    if key is None or key.isalpha():
+        assert find_key(space, pixels_key) == key
+    else:
+        with pytest.raises(ValueError, match=key):
+            find_key(space, pixels_key)
 
 
 def test_a_recording_in_a_stream(tmp_path: Path) -> None:

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 
+from ..screens import find_key
 from .damage import damage
 from .decoding import decode_image
 from .extras import require
 from .formats import minari_data
 from .minari_files import ArrowFiles, EpisodeFiles, HDF5Files
 from .reader import Entry, Images, Steps, TrajectoryError
-
-IMAGE = "a uint8 Box of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 
 
 class MinariReader:
@@ -28,7 +26,8 @@ class MinariReader:
 
     Args:
         path: the data set's folder, or `data` in it.
-        pixels_key: key of the image in `Dict` observations; needed when they hold several images.
+        pixels_key: key of the image in `Dict` observations; needed when they hold several images
+            and none is called as in `screens.KEYS`.
 
     Raises:
         MissingLibraryError: Minari is not installed.
@@ -48,8 +47,11 @@ class MinariReader:
             reason = f"is no whole Minari data set ({type(error).__name__}: {error})"
             raise TrajectoryError(folder, reason) from error
         self._episodes = int(data_set.total_episodes)
-        self._key = find_image(folder, data_set.observation_space, pixels_key)
         space = data_set.observation_space
+        try:
+            self._key = find_key(space, pixels_key)
+        except ValueError as error:
+            raise TrajectoryError(folder, str(error)) from error
         self._shape: tuple[int, ...] = (space[self._key] if self._key else space).shape
         self._files: EpisodeFiles
         self._files = HDF5Files(folder) if format == "hdf5" else ArrowFiles(folder, format)
@@ -104,31 +106,3 @@ class MinariReader:
         """Arrays by names such as `infos/health`. Arrow pads the last action; `rows` cuts it."""
         columns = self._files.columns(number, part)
         return {f"{part}/{name}".rstrip("/"): column[0:rows] for name, column in columns.items()}
-
-
-def find_image(path: Path, space: spaces.Space[Any], pixels_key: str | None) -> str | None:
-    """Key of the image in `Dict` observations, None where they are images themselves.
-
-    Raises:
-        TrajectoryError: there is no image, or it is not clear which.
-    """
-    if not isinstance(space, spaces.Dict):
-        if pixels_key is not None or not is_image(space):
-            raise TrajectoryError(path, f"observations must be {IMAGE}, with pixels_key if they "
-                                        f"are a Dict, got {space} and {pixels_key!r}")  # fmt: skip
-        return None
-    images = [key for key, part in space.items() if is_image(part)]
-    if pixels_key is None and len(images) == 1:
-        return images[0]
-    if pixels_key not in images:
-        raise TrajectoryError(path, f"pixels_key must name {IMAGE} among the observations, one of "
-                                    f"{images}, got {pixels_key!r}")  # fmt: skip
-    return pixels_key
-
-
-def is_image(space: spaces.Space[Any]) -> bool:
-    """Whether a space is an image as Gymnasium defines it: uint8, height × width × channels."""
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
-        return False
-    shape = space.shape
-    return (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))) and min(shape) > 0

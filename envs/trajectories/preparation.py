@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..screens import fit
 from .reader import Images
 
 CROPS = {
@@ -51,7 +52,7 @@ def prepare(
     rows, columns = square(frames.shape[1], frames.shape[2], crop)
     made = np.empty((len(frames), size, size, channels or frames.shape[3]), np.uint8)
     for frame, out in zip(frames[:, rows, columns], made, strict=True):
-        out[...] = _scale(_colours(frame, made.shape[3]), size)
+        out[...] = fit(_colours(frame, made.shape[3]), size, size)
     return made
 
 
@@ -83,16 +84,3 @@ def _colours(frame: Images, channels: int) -> Images:
         return np.repeat(frame, 3, axis=2)
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
     return np.asarray(grey[:, :, None], np.uint8)
-
-
-def _scale(frame: Images, size: int) -> Images:
-    """To (size, size, C): each axis by area if it shrinks, linearly if it grows."""
-    height, width, channels = frame.shape
-    # OpenCV's area rule holds only where no axis grows, hence the shrinking ones first.
-    low, narrow = min(height, size), min(width, size)
-    image: cv2.typing.MatLike = frame
-    if (low, narrow) != (height, width):
-        image = cv2.resize(image, (narrow, low), interpolation=cv2.INTER_AREA)
-    if (low, narrow) != (size, size):
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(image, np.uint8).reshape(size, size, channels)
