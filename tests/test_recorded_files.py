@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,24 @@ def test_a_file_that_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
     with pytest.raises(TrajectoryError, match=r"a\.mp4: is no video that OpenCV can open"):
         len(RecordedTrajectories(tmp_path))
+    # In a process of its own: FFmpeg is told once what to print.
+    read = "import sys; from vase_rl.envs import *; r = RecordedTrajectories(sys.argv[1], skip_bad"
+    command = [sys.executable, "-c", f"{read}=True); print(len(r), len(r.bad))", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0 1\n", "")
+
+
+def test_frames_of_an_episode_that_change_their_shape(tmp_path: Path) -> None:
+    """After the first frame, which is read alone, as well as later."""
+    for places in ((1, 2), (2,)):
+        for i in range(3):
+            image = np.zeros((8, 9 if i in places else 7, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / f"{i}.png"), image)
+        with pytest.raises(TrajectoryError, match=r"one shape, got \(8, 9, 3\) after \(8, 7, 3\)"):
+            list(RecordedTrajectories(tmp_path)[0])
+        recording = RecordedTrajectories(tmp_path, skip_bad=True)
+        assert 1 <= len(list(recording[0])) < 3
+        assert len(recording.bad) == 1
 
 
 @pytest.fixture(scope="module")

@@ -243,7 +243,12 @@ def test_format_of_a_path(tmp_path: Path, names: list[str], opened: str, format:
         ([], "nowhere", {}, r"nowhere: no such file or folder, nor a local Minari data set"),
         ([], "", {}, "holds no recording of the formats minari, .*images"),
         (["a.txt"], "a.txt", {}, r"a\.txt: its name ends like none of the formats': \.npz, .*"),
-        (["a.npz", "b.png"], "", {}, "holds files of npz, images: give format"),
+        (
+            ["a.npz", "b.png"],
+            "",
+            {},
+            "holds files of npz, images: name one of them, or give format",
+        ),
         (["a.npz"], "", {"format": "gif"}, "format must be one of minari, .*, got 'gif'"),
         (["a.png"], "", {"pixels_key": "x"}, "pixels_key must be None for the format images"),
         (["a.png"], "", {"format": "minari"}, "holds no Minari data set"),

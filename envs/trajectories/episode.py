@@ -48,20 +48,28 @@ class Episode:
         `RecordedTrajectories.bad`.
 
         Raises:
-            TrajectoryError: frames cannot be decoded.
+            TrajectoryError: frames cannot be decoded, or change their shape.
         """
         if frames is not None and frames < 1:
             raise ValueError(f"frames must be an integer of at least 1, got {frames!r}")
         start, size = 0, frames or 1
+        shape: tuple[int, ...] = ()
         while start < len(self):
             stop = min(start + size, len(self))
             try:
                 piece = self.read(start, stop)
+                shape = shape or piece.shape[1:]
+                self._check_shape(piece, shape)
             except TrajectoryError as error:
                 self._damaged(error)
                 return
             start, size = stop, frames or max(1, CHUNK_BYTES // piece[0].nbytes)
             yield piece
+
+    def _check_shape(self, piece: Images, shape: tuple[int, ...]) -> None:
+        if piece.shape[1:] != shape:
+            reason = f"frames must have one shape, got {piece.shape[1:]} after {shape}"
+            raise TrajectoryError(self.path, reason, episode=self.number)
 
     def __iter__(self) -> Iterator[Images]:
         """One frame (H, W, C) after the other, read in `chunks`."""

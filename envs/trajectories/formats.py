@@ -78,7 +78,9 @@ def _guess_folder(path: Path) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise TrajectoryError(path, f"holds files of {', '.join(found)}: give format")
+        raise TrajectoryError(
+            path, f"holds files of {', '.join(found)}: name one of them, or give format"
+        )
     raise TrajectoryError(path, f"holds no recording of the formats {', '.join(FORMATS)}")
 
 

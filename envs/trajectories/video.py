@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from .listing import files_of
 from .reader import Entry, Images, Steps, TrajectoryError
+
+# FFmpeg would print what it meets; the reader raises it.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class VideoReader:

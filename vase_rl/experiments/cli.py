@@ -136,7 +136,8 @@ def _add_stream(commands: Any) -> None:
     )
     parser.add_argument(
         "--skip-bad", action="store_true",
-        help="let a neighbour stand in for each image that cannot be read, and count them",
+        help="go on after damage, and count it: a neighbour stands in for an image of celeba, "
+        "recordings go on with the next episode",
     )  # fmt: skip
     parser.add_argument(
         "--size", type=_whole(16), default=64, metavar="PIXELS",
