@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vase_rl.experiments import demo, stream, study, training
@@ -22,6 +23,8 @@ WRITTEN = {
     "train": training.WRITTEN,
     "evaluate": (),
     "inspect": (),
+    "record": (),
+    "data": (),
 }
 """What a later command can read, by the command that writes it."""
 
@@ -54,6 +57,17 @@ def test_the_learner_works_by_itself() -> None:
     names = run(PYTHON[2])
     assert names["mean"].shape == names["std"].shape == (64, 16)
     assert names["report"].environment == 0
+
+
+def test_a_recording_is_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word for word, on a recording of 150 small frames."""
+    frames = np.random.default_rng(0).integers(0, 256, (150, 84, 111, 3), dtype=np.uint8)
+    (tmp_path / "runs" / "outdoors").mkdir(parents=True)
+    np.savez(tmp_path / "runs" / "outdoors" / "episode.npz", frames=frames)
+    monkeypatch.chdir(tmp_path)
+    names = run(PYTHON[5])
+    assert names["frames"].shape[1:] == (64, 64, 3)
+    assert names["vase"].updates == 3
 
 
 def test_the_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
