@@ -134,7 +134,8 @@ def test_a_full_store_of_patches_keeps_no_more(root, monkeypatch):
 
 
 def shown_by_a_child(bank, answers) -> None:
-    answers.put(bank.images[np.arange(6)].mean(axis=(1, 2)))
+    means = bank.images[np.arange(6)].mean(axis=(1, 2))
+    answers.put((means, bank.images._store._process == os.getpid()))
 
 
 def test_a_forked_process_reads_on_its_own(root):
@@ -147,8 +148,9 @@ def test_a_forked_process_reads_on_its_own(root):
         # Newer Pythons warn of any fork beside threads; the child only reads a file.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
-    means = answers.get()
+    means, on_its_own = answers.get()
     child.join()
+    assert on_its_own
     assert np.allclose(means, 20 * np.arange(1, 7), atol=2)
     assert store._process == process
 

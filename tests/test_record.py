@@ -70,6 +70,11 @@ def frames_of(out: Path) -> list[np.ndarray]:
         return [episode.read() for episode in recording]
 
 
+def actions_of(out: Path) -> list[np.ndarray]:
+    with RecordedTrajectories(out) as recording:
+        return [episode.steps().extra["actions/turn"] for episode in recording]
+
+
 def test_what_the_environment_gave_is_read_back(tmp_path: Path) -> None:
     assert record(tmp_path, 40) == 0
     frames = frames_of(tmp_path)
@@ -105,6 +110,10 @@ def test_a_recording_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert record(tmp_path / "parts", 60) == 0
     assert "going on after" in capsys.readouterr().out
     for first, second in zip(whole, frames_of(tmp_path / "parts"), strict=True):
+        assert np.array_equal(first, second)
+    for first, second in zip(
+        actions_of(tmp_path / "whole"), actions_of(tmp_path / "parts"), strict=True
+    ):
         assert np.array_equal(first, second)
     given = len(GIVEN)
     assert record(tmp_path / "parts", 60) == 0

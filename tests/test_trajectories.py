@@ -105,6 +105,7 @@ def test_steps_are_those_that_were_recorded(kind: Kind, recording: RecordedTraje
         assert steps.rewards.dtype == np.float32
         for got, expected in ((steps.actions, written.actions), (steps.rewards, written.rewards)):
             assert len(got) in (len(episode) - 1, len(episode))
+            assert len(got) < len(episode) or kind.format != "minari", "Arrow pads them"
             np.testing.assert_array_equal(got[: len(expected)], expected)
         assert steps.terminated in (written.terminated, None)
 
