@@ -35,8 +35,9 @@ class RecordedTrajectory(gymnasium.Env[Images, np.int64]):
     decides. Given a seed, it starts with the first again. `reset(options={"episode": i})` shows
     episode i, and the order goes on behind it.
 
-    `info`: `episode` and `frame`, both 0-based; after a step also `recorded_action`, where actions
-    were recorded: as `reward` does, it belongs between the previous frame and this one.
+    `info`: `recorded_episode` and `recorded_frame`, both 0-based; after a step also
+    `recorded_action`, where actions were recorded: as `reward` does, it belongs between the
+    previous frame and this one.
 
     The environments of a vector all show the same episodes unless `shuffle` is on.
 
@@ -176,7 +177,8 @@ class RecordedTrajectory(gymnasium.Env[Images, np.int64]):
         return prepare(frames, self.size, crop=self.crop, channels=self.channels)
 
     def _observe(self, replay: _Replay) -> tuple[Images, dict[str, Any]]:
-        return replay.frame.copy(), {"episode": replay.number, "frame": replay.place}
+        info = {"recorded_episode": replay.number, "recorded_frame": replay.place}
+        return replay.frame.copy(), info
 
 
 class _Replay:

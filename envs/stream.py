@@ -19,8 +19,8 @@ from .trajectories.preparation import prepare
 
 CHUNK = 64
 """Frames drawn at once: a whole batch costs little more than one frame."""
-NUMBERS = ("class", "episode", "step")
-"""Whole numbers that `info` tells of a frame, where its source has them."""
+NUMBERS = {"class": "class", "episode": "source_episode", "step": "source_step"}
+"""Whole numbers of a frame that `info` tells, and how: Gymnasium's own `episode` is another."""
 
 
 class SpriteStream(gymnasium.Env[Images, np.int64]):
@@ -35,8 +35,8 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
     name), `source_index` (0-based number of the source, in order of first appearance; a source
     that returns keeps its number), `segment` (0-based place in the sequence). Sprites add `class`
     and `position` (float32 (2,), x and y in [0, 1] of the sprite's range); worlds and recordings
-    (`env:ID`, `trajectory:PATH`) add `episode` and `step`, 0-based, and go on where they stopped
-    when their turn comes again.
+    (`env:ID`, `trajectory:PATH`) add `source_episode` and `source_step`, 0-based, and go on where
+    they stopped when their turn comes again.
 
     Args:
         sequence: sources joined by commas, each with an optional `:N` frames.
@@ -143,13 +143,13 @@ class SpriteStream(gymnasium.Env[Images, np.int64]):
 
     def _observe(self) -> tuple[Images, dict[str, Any]]:
         assert self._batch is not None
-        name, place = self.segments[self._segment].source, self._shown % CHUNK
+        source, place = self.segments[self._segment].source, self._shown % CHUNK
         factors = self._batch.factors
         info = {
-            "source": name,
-            "source_index": self._numbers[name],
+            "source": source,
+            "source_index": self._numbers[source],
             "segment": self._segment,
-            **{key: int(factors[key][place]) for key in NUMBERS if key in factors},
+            **{name: int(factors[key][place]) for key, name in NUMBERS.items() if key in factors},
         }
         if "position" in factors:
             info["position"] = factors["position"][place].copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trajectory_formats import HEIGHT, KINDS, LENGTHS, WIDTH, make_episodes, num
 
 from vase_rl.envs import RecordedTrajectory, TrajectoryError
 from vase_rl.envs.trajectories.preparation import prepare
+from vase_rl.experiments.cli import main
 from vase_rl.wrappers import VASEObservationWrapper, VASEVectorObservationWrapper
 
 NAME = "vase_rl/RecordedTrajectory-v0"
@@ -47,8 +49,8 @@ def watch(env: gym.Env[Any, Any], **reset: Any) -> tuple[list[Any], list[dict[st
 
 def shown(env: gym.Env[Any, Any], episodes: int, **reset: Any) -> list[int]:
     """Numbers of the episodes that `reset` shows."""
-    numbers = [env.reset(**reset)[1]["episode"]]
-    return numbers + [env.reset()[1]["episode"] for _ in range(episodes - 1)]
+    numbers = [env.reset(**reset)[1]["recorded_episode"]]
+    return numbers + [env.reset()[1]["recorded_episode"] for _ in range(episodes - 1)]
 
 
 @pytest.mark.parametrize("check", [check_env, check_env_sb3])
@@ -73,8 +75,8 @@ def test_an_episode_is_shown_as_it_was_recorded(tmp_path, kind):
     for number, episode in enumerate(EPISODES):
         steps, infos = watch(env)
         assert np.array_equal([step[0] for step in steps], episode.frames)
-        assert [info["episode"] for info in infos] == [number] * len(steps)
-        assert [info["frame"] for info in infos] == list(range(len(steps)))
+        assert [info["recorded_episode"] for info in infos] == [number] * len(steps)
+        assert [info["recorded_frame"] for info in infos] == list(range(len(steps)))
         assert "recorded_action" not in infos[0]
         if KINDS[kind].steps:
             assert [step[1] for step in steps[1:]] == episode.rewards.tolist()
@@ -124,7 +126,7 @@ def test_without_a_loop_it_ends(path, shuffle):
     assert sorted(shown(env, 3, seed=0)) == [0, 1, 2]
     with pytest.raises(EOFError, match=r"all episodes of .* have been shown"):
         env.reset()
-    assert env.reset(seed=0)[1]["frame"] == 0
+    assert env.reset(seed=0)[1]["recorded_frame"] == 0
 
 
 def test_the_recorded_order_needs_no_count(path, monkeypatch):
@@ -137,7 +139,7 @@ def test_an_episode_of_one_frame_shows_it_twice(tmp_path):
     steps, infos = watch(RecordedTrajectory(tmp_path))
     assert [step[1:] for step in steps] == [(None, False, False), (2.0, True, False)]
     assert np.array_equal(steps[0][0], steps[1][0])
-    assert [info["frame"] for info in infos] == [0, 0]
+    assert [info["recorded_frame"] for info in infos] == [0, 0]
 
 
 def test_actions_of_any_shape_are_fresh_arrays(tmp_path):
@@ -193,13 +195,33 @@ def test_vectors(path):
     wrapped = VASEVectorObservationWrapper(envs, config=TINY, seed=0, device="cpu")
     observations, infos = wrapped.reset(seed=0)
     assert observations.shape == (2, TINY.latents)
-    numbers = set(infos["episode"].tolist())
+    numbers = set(infos["recorded_episode"].tolist())
     for _ in range(3 * TOTAL):
         _, rewards, _, _, infos = wrapped.step(wrapped.action_space.sample())
-        numbers |= set(infos["episode"].tolist())
+        numbers |= set(infos["recorded_episode"].tolist())
     assert numbers == {0, 1, 2}
     assert rewards.shape == (2,)
     wrapped.close()
+
+
+def test_gymnasium_counts_its_returns(path):
+    """It calls its own count of an episode `episode`."""
+    env = gym.wrappers.RecordEpisodeStatistics(gym.make(NAME, path=path))
+    for episode in EPISODES:
+        _, infos = watch(env)
+        assert infos[-1]["episode"]["l"] == len(episode.frames) - 1
+        assert infos[-1]["episode"]["r"] == pytest.approx(episode.rewards.sum())
+
+
+@pytest.mark.parametrize("kind", ["recording", "source"])
+def test_an_agent_trains_on_it(path, tmp_path, kind):
+    replay = ["--env", NAME, "--env-arg", f"path={path}"]
+    stream = ["--env", "vase_rl/SpriteStream-v0", "--env-arg", f"sequence=trajectory:{path}:9"]
+    arguments = replay if kind == "recording" else stream
+    out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["train", *arguments, "--algorithm", "a2c", "--frames", "20", *out]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert np.isfinite(metrics["return_mean"])
 
 
 # --- damage ------------------------------------------------------------------------------------
@@ -290,7 +312,7 @@ def test_bad_options_change_nothing(path, options, message):
     assert shown(env, 1) == [0]
     with pytest.raises(ValueError, match=message):
         env.reset(options=options)
-    assert env.step(np.int64(0))[4]["frame"] == 1
+    assert env.step(np.int64(0))[4]["recorded_frame"] == 1
     assert shown(env, 1) == [1]
 
 

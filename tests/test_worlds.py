@@ -49,8 +49,8 @@ def test_episodes_follow_each_other_without_their_dead_ends() -> None:
 def test_a_world_that_returns_goes_on_where_it_stopped() -> None:
     env = SpriteStream(f"env:{ENDING}:3,moving-glyphs:2,env:{ENDING}:4", size=16)
     seen = [env.reset(seed=0), *(env.step(np.int64(0))[::4] for _ in range(8))]
-    assert [int(f[0, 0, 0]) for f, i in seen if "episode" in i] == [2, 0, 0, 3, 4, 0, 0]
-    assert [i.get("episode") for _, i in seen] == [0, 0, 0, None, None, 0, 1, 1, 1]
+    assert [int(f[0, 0, 0]) for f, i in seen if "source_episode" in i] == [2, 0, 0, 3, 4, 0, 0]
+    assert [i.get("source_episode") for _, i in seen] == [0, 0, 0, None, None, 0, 1, 1, 1]
     assert [i["source_index"] for _, i in seen] == [0, 0, 0, 1, 1, 0, 0, 0, 0]
     assert {"class", "position"} <= seen[3][1].keys()
     assert not {"class", "position"} & seen[0][1].keys()
@@ -284,7 +284,7 @@ def test_a_recording_in_a_stream(tmp_path: Path) -> None:
     env = SpriteStream(f"{name}:2,glyphs:1,{name}:2", size=16)
     seen = [env.reset(seed=0), *(env.step(np.int64(0))[::4] for _ in range(4))]
     assert [int(frame[0, 0, 0]) for frame, _ in seen] == [1, 2, 0, 3, 4]
-    assert [info.get("episode") for _, info in seen] == [0, 0, None, 0, 1]
+    assert [info.get("source_episode") for _, info in seen] == [0, 0, None, 0, 1]
     env.close()
 
 
