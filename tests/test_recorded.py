@@ -224,6 +224,12 @@ def test_an_agent_trains_on_it(path, tmp_path, kind):
     assert np.isfinite(metrics["return_mean"])
 
 
+def test_an_agent_learns_that_a_recording_is_over(path, tmp_path, capsys):
+    arguments = ["--env", NAME, "--env-arg", f"path={path}", "--env-arg", "loop=false"]
+    assert main(["train", *arguments, "--frames", "999", "--out", str(tmp_path / "out")]) == 2
+    assert f"all episodes of {path} have been shown" in capsys.readouterr().err
+
+
 # --- damage ------------------------------------------------------------------------------------
 
 

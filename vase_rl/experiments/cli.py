@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"; what was finished is in {out}" if out else ""
         print(f"vase-rl: interrupted{place}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, FloatingPointError, zipfile.BadZipFile) as error:
         print(f"vase-rl: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
