@@ -13,6 +13,7 @@ import pytest
 from vase_rl.envs import RecordedTrajectories, TrajectoryError
 from vase_rl.envs.trajectories import episode as episode_module
 from vase_rl.envs.trajectories import formats
+from vase_rl.envs.trajectories.batches import without_dead_end
 from vase_rl.envs.trajectories.extras import MissingLibraryError
 from vase_rl.envs.trajectories.reader import Entry, Steps
 
@@ -120,6 +121,32 @@ def test_one_seed_gives_one_order(counting: Any) -> None:
 
     assert order(1) == order(1)
     assert order(1) != order(2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        ([1, 2, 0], [1, 2]),
+        ([1, 2, 2], [1, 2]),
+        ([0, 2, 2, 3], [0, 2, 2, 3]),
+        ([0], []),
+        ([7], [7]),
+    ],
+)
+def test_dead_last_frames_are_left_out(size: int, values: list[int], kept: list[int]) -> None:
+    frames = np.array(values, np.uint8).repeat(4).reshape(-1, 2, 2, 1)
+    pieces = [frames[start : start + size] for start in range(0, len(frames), size)]
+    living = [piece for piece in without_dead_end(pieces, len(frames)) if len(piece)]
+    assert [int(frame[0, 0, 0]) for piece in living for frame in piece] == kept
+
+
+def test_batches_leave_out_dead_last_frames(tmp_path: Path) -> None:
+    np.savez(tmp_path / "episode.npz", frames=np.concatenate([GREY[:4] | 1, 0 * GREY[:1]]))
+    recording = RecordedTrajectories(tmp_path)
+    assert recording.frames == 5
+    assert sum(len(batch) for batch in recording.batches(2, epochs=1)) == 4
 
 
 def test_batches_go_on_without_end(counting: Any) -> None:

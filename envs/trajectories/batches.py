@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from ..screens import is_dead
 from .reader import Images
 
 Prepare = Callable[[Images], Images]
@@ -54,3 +55,15 @@ def draw_batches(pieces: Iterable[Images], batch_size: int, pool: Pool) -> Itera
                 yield pool.draw(batch_size)
     while pool.count:
         yield pool.draw(min(batch_size, pool.count))
+
+
+def without_dead_end(pieces: Iterable[Images], frames: int) -> Iterator[Images]:
+    """Pieces of an episode of so many frames, without a last frame that shows no world."""
+    seen, before = 0, None
+    for piece in pieces:
+        seen += len(piece)
+        previous = piece[-2] if len(piece) > 1 else before
+        ends = seen == frames and is_dead(piece[-1], previous)
+        before = piece[-1]
+        if len(piece) > ends:
+            yield piece[: len(piece) - ends]

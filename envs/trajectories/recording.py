@@ -12,7 +12,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from .batches import Pool, Prepare, draw_batches
+from .batches import Pool, Prepare, draw_batches, without_dead_end
 from .episode import Episode
 from .formats import open_reader
 from .reader import Entry, Images, TrajectoryError
@@ -137,6 +137,8 @@ class RecordedTrajectories:
     ) -> Iterator[Images]:
         """Batches (batch_size, H, W, C) with every frame once per epoch; an epoch's last is short.
 
+        The last frame of an episode is left out where it is black or repeats the one before.
+
         No format allows quick access to single frames in random order, so the episodes are read
         from end to end in a random order into a pool, from which batches are drawn at random
         whenever it is full. Frames that lie much further apart in an epoch than `pool_frames`
@@ -188,7 +190,7 @@ class RecordedTrajectories:
         shape: tuple[int, ...] | None = None
         episodes = self if rng is None else (self[i] for i in rng.permutation(len(self)))
         for episode in episodes:
-            for piece in episode.chunks():
+            for piece in without_dead_end(episode.chunks(), len(episode)):
                 ready = piece if prepare is None else prepare(piece)
                 shape = shape or ready.shape[1:]
                 if ready.shape[1:] != shape:
