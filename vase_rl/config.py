@@ -253,7 +253,8 @@ class VASEConfig:
         "compact-detail" learns more of each world's shapes and holds them less exactly.
         "dmlab-compact" is "dmlab" (64×64, RGB, Gaussian likelihood, its λ) for thousands of
         training steps: the compact networks' schedule, with β = 8 in place of the capacity that
-        rises over 100,000 steps.
+        rises over 100,000 steps, and a `shift_threshold` for frames that resemble each other for
+        longer than neighbours' correlation tells.
 
         The rows carry the table's numbers, γ, C_max, δC, λ, κ and τ, with λ0 and λ1 in proportion
         to λ, and for "dmlab" colour and a Gaussian likelihood. Everything else is this program's
@@ -366,7 +367,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             image_size=64, filters=(32, 64, 64), latents=24, channels=3, likelihood="gaussian",
             initialisation="he", beta=8.0, capacity_rate=1e-4,
             atypicality_threshold=2.0, atypicality_lower=1.0, atypicality_upper=4.0,
-            decoder_dreaming_weight=1.0,
+            decoder_dreaming_weight=1.0, shift_threshold=10.0,
         ),
     },
     "imagination": dict(
