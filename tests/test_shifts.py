@@ -1,0 +1,213 @@
+"""Blocks of frames: their model against closed forms, and changes of world found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from vase_rl.blocks import (
+    BLOCK,
+    DIMENSION,
+    Block,
+    BlockFeatures,
+    BlockModel,
+    Calibration,
+    f_quantile,
+)
+from vase_rl.shifts import WINDOWS, Shift, ShiftDetector
+
+
+def rooms(
+    seed: int, centre: float, spread: float, stay: float, noise: float = 1.0
+) -> Iterator[Block]:
+    """Blocks of frames about a point that wanders: an AR(1) process of block means.
+
+    Args:
+        seed: of all randomness.
+        centre: of the world, in every dimension.
+        spread: standard deviation of the points.
+        stay: correlation of neighbouring blocks' points.
+        noise: standard deviation of frames about the point.
+    """
+    rng = np.random.default_rng(seed)
+    point = spread * rng.normal(size=DIMENSION)
+    while True:
+        point = stay * point + (1 - stay**2) ** 0.5 * spread * rng.normal(size=DIMENSION)
+        yield Block.of(centre + point + noise * rng.normal(size=(BLOCK, DIMENSION)))
+
+
+def watch(detector: ShiftDetector, world: Iterator[Block], blocks: int) -> dict[int, Shift]:
+    """The changes found, by the number of blocks since the visit began."""
+    found = {}
+    for number in range(1, blocks + 1):
+        shift = detector.observe(next(world))
+        if shift is not None:
+            found[number] = shift
+    return found
+
+
+# ---------------------------------------------------------------- the model
+
+
+@pytest.mark.parametrize("probability", [1e-2, 1e-4])
+@pytest.mark.parametrize("denominator", [20.0, 60.0, 500.0])
+def test_quantile_is_that_of_the_f_distribution(probability: float, denominator: float) -> None:
+    exact = stats.f.isf(probability, DIMENSION, denominator)
+    assert f_quantile(probability, DIMENSION, denominator) == pytest.approx(exact, rel=0.04)
+
+
+def test_quantile_without_an_answer_excludes_nothing() -> None:
+    assert f_quantile(1e-12, DIMENSION, 2.0) == np.inf
+
+
+def test_block_of_independent_frames_has_their_moments() -> None:
+    frames = np.random.default_rng(0).normal(size=(BLOCK, DIMENSION))
+    block = Block.of(frames)
+    np.testing.assert_allclose(block.mean, frames.mean(0))
+    np.testing.assert_allclose(block.covariance, np.cov(frames.T, bias=True))
+    assert block.effective == BLOCK
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.9])
+def test_effective_frames_are_those_of_an_autoregressive_process(rho: float) -> None:
+    rng = np.random.default_rng(1)
+    frames = [rng.normal(size=1000)]
+    for _ in range(2000):
+        frames.append(rho * frames[-1] + (1 - rho**2) ** 0.5 * rng.normal(size=1000))
+    expected = len(frames) * (1 - rho) / (1 + rho)
+    assert Block.of(np.array(frames)).effective == pytest.approx(expected, rel=0.03)
+
+
+def test_constant_frames_are_worth_one() -> None:
+    assert Block.of(np.ones((BLOCK, DIMENSION))).effective == 1.0
+
+
+def model_of(world: Iterator[Block], blocks: int) -> BlockModel:
+    model = BlockModel(WINDOWS)
+    for _ in range(blocks):
+        model.add(next(world))
+    return model
+
+
+@pytest.mark.parametrize("stay", [0.0, 0.7])
+def test_model_learns_scatter_and_correlation_of_block_means(stay: float) -> None:
+    model = model_of(rooms(2, 3.0, 2.0, stay), 1000)
+    expected = 2.0**2 + 1 / BLOCK
+    assert model.between.diagonal().mean() == pytest.approx(expected, rel=0.15)
+    assert model.within.diagonal().mean() == pytest.approx(1.0, rel=0.05)
+    assert model.correlation == pytest.approx(stay, abs=0.06)
+    independent = 1000 * (1 - stay) / (1 + stay)
+    assert 0.7 * independent < model.independent <= independent * 1.05
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(("spread", "stay"), [(0.0, 0.0), (1.0, 0.0), (1.0, 0.6)])
+def test_statistic_is_about_one_in_the_world_itself(
+    window: int, spread: float, stay: float
+) -> None:
+    model = model_of(rooms(3, 0.0, spread, stay), 800)
+    world = rooms(4, 0.0, spread, stay)
+    means = [np.mean([next(world).mean for _ in range(window)], axis=0) for _ in range(150)]
+    assert 0.6 < np.mean([model.statistic(mean, window) for mean in means]) < 1.4
+
+
+def test_likelihood_is_highest_where_blocks_come_from() -> None:
+    near, far = model_of(rooms(5, 0.0, 0.1, 0.0), 200), model_of(rooms(6, 2.0, 0.1, 0.0), 200)
+    mean = next(rooms(7, 2.0, 0.1, 0.0)).mean
+    assert far.log_likelihood(mean, 1) > near.log_likelihood(mean, 1) + 100
+
+
+def test_calibration_is_that_of_the_logarithms() -> None:
+    calibration, rng = Calibration(), np.random.default_rng(8)
+    for value in np.exp(rng.normal(0.3, 0.2, 20_000)):
+        calibration.add(value)
+    assert np.log(calibration.limit(0.0)) == pytest.approx(0.3, abs=0.06)
+    assert np.log(calibration.limit(3.0)) == pytest.approx(0.3 + 3 * 0.2, abs=0.2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_tell_a_thing_from_another_wherever_it_is(channels: int) -> None:
+    features = BlockFeatures(channels, torch.device("cpu"))
+
+    def frame(size: int, place: int) -> torch.Tensor:
+        x = torch.zeros(1, channels, 32, 32)
+        x[..., place : place + size, place : place + size] = 1.0
+        return x
+
+    small, moved, large = (features(frame(*at))[0] for at in ((6, 4), (6, 16), (12, 10)))
+    assert small.shape == (DIMENSION,)
+    what = slice(0, 16)
+    assert (small - moved)[what].norm() < 0.1 * (small - large)[what].norm()
+    assert (small - moved)[16:].norm() > 0.5 * (small - large)[16:].norm()
+    doubled = frame(6, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(features(doubled)[0], small)
+
+
+# ---------------------------------------------------------------- changes
+
+
+WORLDS = [(0.0, 0.0), (1.0, 0.0), (1.0, 0.6)]
+"""Spread of block means and their correlation: independent frames, sprites, rooms."""
+
+
+@pytest.mark.parametrize(("spread", "stay"), WORLDS)
+def test_worlds_are_told_apart_and_recognised(spread: float, stay: float) -> None:
+    detector = ShiftDetector()
+    first, second = rooms(10, 0.0, spread, stay), rooms(11, 6.0, spread, stay)
+    assert watch(detector, first, 150) == {}
+    assert watch(detector, second, 150) == {2: Shift("open", 1, 2)}
+    assert watch(detector, first, 150) == {2: Shift("enter", 0, 2)}
+    assert watch(detector, second, 150) == {2: Shift("enter", 1, 2)}
+    assert len(detector.models) == 2
+
+
+@pytest.mark.parametrize(("spread", "stay"), WORLDS)
+def test_nothing_is_found_where_nothing_changes(spread: float, stay: float) -> None:
+    detector = ShiftDetector()
+    assert watch(detector, rooms(12, 0.0, spread, stay), 1000) == {}
+    assert not detector.suspects
+
+
+def test_a_small_change_shows_in_many_blocks() -> None:
+    """Less than half a standard deviation of a block's mean: no single block is odd."""
+    detector = ShiftDetector()
+    watch(detector, rooms(13, 0.0, 1.0, 0.0), 400)
+    found = watch(detector, rooms(14, 0.45, 1.0, 0.0), 60)
+    assert [shift.kind for shift in found.values()] == ["open"]
+    assert 4 < min(found) <= 32
+
+
+def test_a_world_within_a_wider_one_is_recognised() -> None:
+    detector = ShiftDetector()
+    narrow, wide = rooms(15, 0.3, 0.05, 0.0), rooms(16, 0.0, 4.0, 0.5)
+    watch(detector, narrow, 100)
+    assert watch(detector, wide, 300) == {2: Shift("open", 1, 2)}
+    assert list(watch(detector, narrow, 50).values()) == [Shift("enter", 0, 2)]
+
+
+def test_one_odd_block_changes_nothing() -> None:
+    detector, world = ShiftDetector(), rooms(17, 0.0, 1.0, 0.0)
+    watch(detector, world, 200)
+    assert watch(detector, rooms(18, 9.0, 1.0, 0.0), 1) == {}
+    assert detector.suspects
+    assert watch(detector, world, 200) == {}
+    assert abs(detector.models[0].mean).max() < 0.5, "the odd block was not learnt"
+
+
+def test_a_young_model_says_nothing() -> None:
+    detector = ShiftDetector()
+    watch(detector, rooms(19, 0.0, 0.0, 0.0), 5)
+    assert watch(detector, rooms(20, 50.0, 0.0, 0.0), 5) == {}
+
+
+def test_beyond_the_last_environment_nothing_opens_and_nothing_is_learnt() -> None:
+    detector = ShiftDetector(max_environments=1)
+    watch(detector, rooms(21, 0.0, 0.0, 0.0), 100)
+    mean = detector.models[0].mean.copy()
+    assert watch(detector, rooms(22, 5.0, 0.0, 0.0), 50) == {}
+    assert detector.suspects
+    np.testing.assert_array_equal(detector.models[0].mean, mean)

@@ -1,0 +1,225 @@
+"""What blocks of consecutive frames look like in an environment: a model with two levels.
+
+Neighbouring frames resemble each other, so that 64 of them may be worth four. How much blocks of
+one world differ is therefore not computed from how much its frames differ, but learnt from its
+blocks: a block's mean is one draw from the world's own distribution of means. Where an agent stays
+in rooms, block means scatter widely, and a new room is nothing new; where frames are independent
+draws, they hardly scatter, and a small change shows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Floats = npt.NDArray[np.float64]
+
+BLOCK = 64
+"""Frames in a block."""
+DIMENSION = 24
+MEMORY = 1000
+"""Blocks that a model remembers; older ones fade."""
+# A model that has seen K independent blocks trusts its frames' correlation only so far: the scatter
+# of block means that they predict is taken 1 + CAUTION/K times as large.
+CAUTION = 5.0
+RIDGE = 1e-4
+# Blocks that an expectation of the statistic, before any was seen, is worth.
+PRIOR_BLOCKS = 20
+PRIOR_LOG_MEAN, PRIOR_LOG_VARIANCE = math.log(0.5), 0.15
+CALIBRATION_MEMORY = 200
+
+
+class BlockFeatures:
+    """A random, never trained map of frames (B, C, H, W) in [0, 1] to (B, DIMENSION).
+
+    Two convolutions. 16 features are projections of what is there, wherever it is (mean and root
+    mean square over the frame), and 8 say where it is (moments of place up to the second).
+    """
+
+    def __init__(self, channels: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(0)
+
+        def kernels(*shape: int) -> Tensor:
+            drawn = torch.randn(*shape, generator=generator)
+            norms: Tensor = drawn.flatten(1).norm(dim=1)[:, None, None, None]
+            return drawn.div(norms).to(device)
+
+        def normal(*shape: int, scale: float) -> Tensor:
+            return (scale * torch.randn(*shape, generator=generator)).to(device)
+
+        self.first, self.first_bias = kernels(16, channels, 5, 5), normal(16, scale=0.1)
+        self.second, self.second_bias = kernels(48, 16, 3, 3), normal(48, scale=0.1)
+        self.what = normal(96, 16, scale=96**-0.5)
+        self.where = normal(48, 2, scale=48**-0.5)
+        y, x = torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
+        self.places = torch.stack([x, y, x * x, y * y]).flatten(1).to(device) / 256
+
+    def __call__(self, x_BCHW: Tensor) -> Tensor:
+        x = x_BCHW
+        if x.shape[-2:] != (32, 32):
+            x = F.interpolate(x, size=(32, 32), mode="area")
+        h = F.avg_pool2d(F.relu(F.conv2d(x, self.first, self.first_bias, padding=2)), 2)
+        h = F.relu(F.conv2d(h, self.second, self.second_bias, padding=1))
+        spread = (h.square().mean((2, 3)) + 1e-6).sqrt()
+        what = torch.cat([h.mean((2, 3)), spread], 1) @ self.what
+        where = torch.einsum("bfp,mp,fq->bqm", h.flatten(2), self.places, self.where)
+        return torch.cat([what, where.flatten(1)], 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Moments of the features of one block: mean (D,), covariance (D, D), and the number of
+    independent frames that neighbours' correlation leaves."""
+
+    mean: Floats
+    covariance: Floats
+    effective: float
+
+    @classmethod
+    def of(cls, features_BD: Floats) -> Block:
+        mean = features_BD.mean(0)
+        centred = features_BD - mean
+        covariance = centred.T @ centred / len(centred)
+        return cls(mean, covariance, _effective(centred))
+
+
+def _effective(centred_BD: Floats) -> float:
+    """n·(1 − ρ)/(1 + ρ) with the lag-1 correlation ρ, 0 where chance explains it."""
+    n, variance = len(centred_BD), float(np.square(centred_BD).sum())
+    if variance < 1e-12:
+        return 1.0
+    rho = float((centred_BD[1:] * centred_BD[:-1]).sum()) / variance
+    return float(n) if rho < 2 / n**0.5 else max(1.0, n * (1 - rho) / (1 + rho))
+
+
+class BlockModel:
+    """Running moments of an environment's blocks.
+
+    Attributes:
+        blocks: how many it has seen, at most MEMORY.
+        mean: of the features, (D,).
+        within, between: covariances (D, D) of frames about their block's mean, and of block means.
+    """
+
+    def __init__(self, windows: tuple[int, ...]) -> None:
+        self.blocks = 0
+        self.mean = np.zeros(DIMENSION)
+        self.within = np.zeros((DIMENSION, DIMENSION))
+        self.between = np.zeros((DIMENSION, DIMENSION))
+        self.share = 1.0
+        """Of a frame's variance, what its block's mean keeps if neighbours' correlation is all."""
+        self.products = np.zeros(2)
+        """Of neighbouring block means, and of a block mean with itself, in standard deviations."""
+        self.last: Floats | None = None
+        self.calibration = {window: Calibration() for window in windows}
+
+    def add(self, block: Block) -> None:
+        """Take in a block that belongs here."""
+        weight = max(1 / (self.blocks + 1), 1 / MEMORY)
+        gap = block.mean - self.mean
+        self.within += weight * (block.covariance - self.within)
+        self.between = (1 - weight) * (self.between + weight * np.outer(gap, gap))
+        self.mean = self.mean + weight * gap
+        self.share += weight * (1 / block.effective - self.share)
+        rest = (block.mean - self.mean) / (np.sqrt(self.between.diagonal()) + 1e-9)
+        if self.last is not None:
+            products = np.array([rest @ self.last, rest @ rest]) / DIMENSION
+            self.products += weight * (products - self.products)
+        self.last = rest
+        self.blocks = min(self.blocks + 1, MEMORY)
+
+    @property
+    def correlation(self) -> float:
+        """Of neighbouring block means, in [0, 0.97]."""
+        return float(np.clip(self.products[0] / (self.products[1] + 1e-9), 0.0, 0.97))
+
+    @property
+    def independent(self) -> float:
+        """How many independent blocks those seen are worth, at least 1.
+
+        The correlation is taken at the upper end of what so many blocks can tell.
+        """
+        rho = min(0.97, self.correlation + 2 / math.sqrt(max(self.blocks, 1)))
+        return max(1.0, self.blocks * (1 - rho) / (1 + rho))
+
+    def statistic(self, mean: Floats, window: int) -> float:
+        """Squared distance of the mean of `window` blocks, about 1 if they belong here."""
+        gap = mean - self.mean
+        solved = np.linalg.solve(self._scatter(), gap)
+        return float(gap @ solved) / self._shrinkage(window) / DIMENSION
+
+    def log_likelihood(self, mean: Floats, window: int) -> float:
+        """Log density of the mean of `window` blocks, up to a constant."""
+        scatter = self._shrinkage(window) * self._scatter()
+        gap = mean - self.mean
+        return -0.5 * float(gap @ np.linalg.solve(scatter, gap) + np.linalg.slogdet(scatter)[1])
+
+    def _scatter(self) -> Floats:
+        """Covariance of block means: as seen; before that is reliable, of the frames' shape."""
+        seen = max(self.independent - 1, 0.0)
+        frames = self.within + self.between
+        corrected = self.between * self.blocks / max(self.blocks - 1, 1)
+        # Neighbours' correlation does not tell of what changes more slowly than a block lasts.
+        share = max(self.share, float(np.trace(corrected) / (np.trace(frames) + 1e-12)))
+        expected = frames * min(1.0, share * (1 + CAUTION / self.independent))
+        mixed = (seen * corrected + DIMENSION * expected) / (seen + DIMENSION)
+        return np.asarray(mixed + RIDGE * mixed.diagonal().mean() * np.eye(DIMENSION) + 1e-12)
+
+    def _shrinkage(self, window: int) -> float:
+        """Variance of the mean of correlated blocks about the model's own uncertain mean, in
+        variances of one block."""
+        pairs = sum((window - lag) * self.correlation**lag for lag in range(1, window))
+        return (window + 2 * pairs) / window**2 + 1 / self.independent
+
+
+class Calibration:
+    """Running mean and variance of the logarithm of a statistic where nothing has changed."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.variance = 0, 0.0, 0.0
+
+    def add(self, statistic: float) -> None:
+        """Take in one more value."""
+        self.count = min(self.count + 1, MEMORY)
+        value = math.log(max(statistic, 1e-6))
+        if self.count == 1:
+            self.mean, self.variance = value, PRIOR_LOG_VARIANCE
+            return
+        weight = max(1 / self.count, 1 / CALIBRATION_MEMORY)
+        gap = value - self.mean
+        self.mean += weight * gap
+        self.variance += weight * (gap * gap - self.variance)
+
+    def limit(self, deviations: float) -> float:
+        """The value that lies so many standard deviations above the mean."""
+        total = self.count + PRIOR_BLOCKS
+        mean = (self.count * self.mean + PRIOR_BLOCKS * PRIOR_LOG_MEAN) / total
+        variance = (self.count * self.variance + PRIOR_BLOCKS * PRIOR_LOG_VARIANCE) / total
+        return math.exp(mean + deviations * math.sqrt(variance))
+
+
+def f_quantile(probability: float, numerator: float, denominator: float) -> float:
+    """The value that an F statistic exceeds with a probability (Wilson and Hilferty, Paulson 1942).
+
+    Args:
+        probability: in (0, 0.5).
+        numerator, denominator: degrees of freedom.
+
+    Returns:
+        infinity where the approximation has no answer: few degrees of freedom, rare events.
+    """
+    z = -NormalDist().inv_cdf(probability)
+    a, b = 2 / (9 * denominator), 2 / (9 * numerator)
+    # ((1 − a) y − (1 − b))² = z² (a y² + b) for the cube root y.
+    square = (1 - a) ** 2 - z * z * a
+    if square <= 0:
+        return math.inf
+    middle, constant = (1 - a) * (1 - b), (1 - b) ** 2 - z * z * b
+    return float(((middle + math.sqrt(middle**2 - square * constant)) / square) ** 3)
