@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any, NamedTuple
 
@@ -17,6 +17,13 @@ from .trajectories.recording import RecordedTrajectories
 from .worlds import WorldError, make_world
 
 SEEDS = 2**31
+Policy = Callable[[gymnasium.Env[Any, Any], dict[str, Any]], Any]
+"""What to do next, in an environment whose last `info` was this."""
+
+
+def act_at_random(env: gymnasium.Env[Any, Any], info: dict[str, Any]) -> Any:
+    """Any action, as likely as any other."""
+    return env.action_space.sample()
 
 
 class Shot(NamedTuple):
@@ -28,7 +35,7 @@ class Shot(NamedTuple):
 
 
 class WorldSource:
-    """Frames of a Gymnasium environment under random actions, episode after episode.
+    """Frames of a Gymnasium environment, by default under random actions, episode after episode.
 
     A last frame of an episode that shows no world (`screens.is_dead`) is left out.
 
@@ -38,6 +45,8 @@ class WorldSource:
         size: side of the frames in pixels, made as those of a `TrajectorySource`: a world and its
             recording look the same.
         rng: seeds environment and actions.
+        policy: chooses the actions.
+        env_kwargs: arguments of `make_world`.
 
     Attributes:
         name, size: as above.
@@ -50,10 +59,20 @@ class WorldSource:
 
     moving = False
 
-    def __init__(self, name: str, env_id: str, size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        name: str,
+        env_id: str,
+        size: int,
+        rng: np.random.Generator,
+        *,
+        policy: Policy = act_at_random,
+        env_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name, self.size = name, size
+        self._policy = policy
         try:
-            self._env = make_world(env_id)
+            self._env = make_world(env_id, **(env_kwargs or {}))
             self._screen = Screen(self._env.observation_space)
         except (ValueError, TypeError, ImportError, gymnasium.error.Error) as error:
             raise WorldError(f"source {name}: {error}") from error
@@ -77,13 +96,14 @@ class WorldSource:
         env, seed = self._env, int(rng.integers(SEEDS))
         env.action_space.seed(int(rng.integers(SEEDS)))
         for episode in count():
-            observation, _ = env.reset(seed=None if episode else seed)
+            observation, info = env.reset(seed=None if episode else seed)
             frame, ended = self._screen.read(observation), False
             yield Shot(frame, episode, 0)
             for step in count(1):
                 if ended:
                     break
-                observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                action = self._policy(env, info)
+                observation, _, terminated, truncated, info = env.step(action)
                 before, frame = frame, self._screen.read(observation)
                 ended = bool(terminated or truncated)
                 if not (ended and is_dead(frame, before)):

@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_record(commands)
     _add_study(commands)
+    _add_detect(commands)
     _add_data(commands)
     return parser
 
@@ -252,6 +253,34 @@ def _add_study(commands: Any) -> None:
     )  # fmt: skip
 
 
+def _add_detect(commands: Any) -> None:
+    summary = "compare detectors of shifts on the same streams, with known switches"
+    parser = _command(commands, "detect", summary, manual.detect(), _detect)
+    parser.add_argument(
+        "--streams", nargs="+", metavar="NAME", help="of those below (default: four built-in ones)"
+    )
+    parser.add_argument(
+        "--detectors", nargs="+", metavar="NAME", help="of those below (default: all)"
+    )
+    parser.add_argument(
+        "--seeds", type=parse_seeds, metavar="LIST",
+        help="seeds joined by commas, or A-B (default: --seed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frames", type=_whole(1000), default=30_000, metavar="N",
+        help="frames of each stream and seed (default: 30000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--false-alarms-per-million", type=_rate, default=100.0, metavar="RATE",
+        help="for the comparison at matched rates: at most so many per million frames of the "
+        "group's still stream (default: 100)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion, which then "
+        "take part in sprites and reach",
+    )  # fmt: skip
+
+
 def _add_data(commands: Any) -> None:
     summary = "list, fetch and check the data sets that sources of frames read"
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -420,6 +449,23 @@ def _study(options: argparse.Namespace, arguments: list[str]) -> None:
     print(f"results: {run.path / 'metrics.json'}, {run.path / 'table.md'}")
 
 
+def _detect(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .detection import DetectSettings, run_detect
+
+    settings = DetectSettings(
+        streams=options.streams or DetectSettings.streams,
+        detectors=options.detectors or DetectSettings.detectors,
+        seeds=options.seeds or [options.seed],
+        frames=options.frames,
+        false_alarms_per_million=options.false_alarms_per_million,
+        data_dir=options.data_dir,
+        device=options.device,
+    )
+    run = run_detect(settings, options.out, arguments)
+    print((run.path / "table.md").read_text(), end="")
+    print(f"results: {run.path / 'metrics.json'}, {run.path / 'sweep.svg'}")
+
+
 def _data(options: argparse.Namespace, arguments: list[str]) -> None:
     from . import data
 
@@ -468,6 +514,17 @@ def _whole(least: int, most: int | None = None) -> Any:
         return value
 
     return convert
+
+
+def _rate(text: str) -> float:
+    """A type for argparse: a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a finite number of at least 0, got {text!r}")
+    return value
 
 
 def parse_size(text: str) -> tuple[int, int]:

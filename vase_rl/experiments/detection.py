@@ -1,0 +1,243 @@
+"""`vase-rl detect`: detectors of shifts side by side, on the same streams with known switches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..files import write_whole
+from .detection_scores import Detection, Recognition, judge, pooled, recognise, together
+from .detection_streams import STREAMS, DetectionStream
+from .detection_tables import matched_setting, tables
+from .detectors import METHODS, Detector, check_methods
+from .onlooker import Onlooker, Stretch
+from .progress import Progress
+from .results import RunDirectory, write_json
+from .scoring import Visit
+
+WRITTEN = ("table.md", "sweep.svg", "timeline.svg")
+"""What `detect` leaves beside `metrics.json` and the results of its runs."""
+DEFAULT_STREAMS = ("sprites", "sprites-still", "reach-random", "reach-random-still")
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """What to compare, and on what; as the options of `vase-rl detect`."""
+
+    streams: Sequence[str] = DEFAULT_STREAMS
+    detectors: Sequence[str] = tuple(METHODS)
+    seeds: Sequence[int] = (0,)
+    frames: int = 30_000
+    """Of each stream and seed."""
+    false_alarms_per_million: float = 100.0
+    """At most so many where nothing changes, for the comparison at matched rates."""
+    data_dir: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stream of one seed, and the file of its result."""
+
+    stream: str
+    seed: int
+    path: Path
+    settings: DetectSettings
+
+    def key(self) -> dict[str, Any]:
+        """What the result depends on: not where the data lie."""
+        return {
+            "stream": self.stream,
+            "seed": self.seed,
+            "frames": self.settings.frames,
+            "data": self.settings.data_dir is not None,
+            "methods": {name: list(METHODS[name].settings) for name in self.settings.detectors},
+            "releases": {"vase_rl": __version__, "torch": torch.__version__},
+        }
+
+    def result(self) -> dict[str, Any] | None:
+        """The result on disk; None where there is none of these settings."""
+        try:
+            stored = json.loads(self.path.read_text())
+            result: dict[str, Any] = stored["result"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return result if stored.get("settings") == self.key() else None
+
+
+@dataclass
+class Watched:
+    """A detector at one setting, and what it said so far."""
+
+    detector: Detector
+    alarms: list[int] = field(default_factory=list)
+    track: list[tuple[int, int]] = field(default_factory=list)
+
+    def look(self, stretch: Stretch, start: int) -> None:
+        """Show it the stretch that begins at a frame."""
+        self.alarms += [start + place for place in self.detector.observe(stretch)]
+        beliefs = self.detector.beliefs
+        if beliefs is not None and beliefs.opened:
+            place = beliefs.environment
+            if not self.track or self.track[-1][1] != place:
+                self.track.append((start + len(stretch) - 1, place))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the run's file."""
+        beliefs = self.detector.beliefs
+        named = {} if beliefs is None else {
+            "track": self.track, "opened": list(beliefs.opened), "merges": beliefs.merges
+        }  # fmt: skip
+        return {"alarms": self.alarms, **named}
+
+
+def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
+    """Run what is not yet on disk, then write table and pictures.
+
+    Raises:
+        ValueError: no such stream or detector, a library or data are missing, or `out` cannot be
+            written.
+    """
+    settings = replace(
+        settings,
+        streams=_check_streams(settings.streams),
+        detectors=check_methods(settings.detectors),
+    )
+    jobs = list(_jobs(settings, Path(out) / "runs"))
+    run = RunDirectory(out, "detect", arguments, stale=WRITTEN)
+    (run.path / "runs").mkdir(exist_ok=True)
+    run.record(
+        frames=settings.frames,
+        seeds=list(settings.seeds),
+        false_alarms_per_million_wanted=settings.false_alarms_per_million,
+    )
+    due = [job for job in jobs if job.result() is None]
+    try:
+        with Progress(len(due) * settings.frames, "detecting") as progress:
+            for job in due:
+                write_json(job.path, {"settings": job.key(), "result": _watch(job, progress)})
+                progress.announce(f"finished: {job.stream}, seed {job.seed}")
+    finally:
+        _summarise(run, settings, jobs)
+    run.finish()
+    return run
+
+
+def _check_streams(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in STREAMS:
+            raise ValueError(f"--streams must be among {', '.join(STREAMS)}, got {name!r}")
+    return list(dict.fromkeys(names))
+
+
+def _jobs(settings: DetectSettings, folder: Path) -> Iterator[Job]:
+    for seed in settings.seeds:
+        for stream in settings.streams:
+            yield Job(stream, seed, folder / f"{stream}-seed{seed}.json", settings)
+
+
+def _watch(job: Job, progress: Progress) -> dict[str, Any]:
+    """Show one stream to all detectors at all settings."""
+    settings = job.settings
+    methods = {name: METHODS[name] for name in settings.detectors}
+    watched = {name: [Watched(m.make(s)) for s in m.settings] for name, m in methods.items()}
+    with closing(
+        DetectionStream(job.stream, settings.frames, seed=job.seed, data_dir=settings.data_dir)
+    ) as stream:
+        onlooker = Onlooker(
+            stream.channels,
+            plain=any(method.plain for method in methods.values()),
+            seed=job.seed,
+            device=settings.device,
+        )
+        progress.show(f"{job.stream}, seed {job.seed}")
+        start = 0
+        for frames in stream.chunks():
+            stretch = onlooker.look(frames)
+            for group in watched.values():
+                for one in group:
+                    one.look(stretch, start)
+            start += len(frames)
+            progress.advance(len(frames))
+    return {
+        "visits": [asdict(visit) for visit in stream.visits],
+        "methods": {name: [one.to_dict() for one in group] for name, group in watched.items()},
+    }
+
+
+@dataclass(frozen=True)
+class Result:
+    """A detector at one setting on one stream, all seeds together."""
+
+    setting: float
+    detection: Detection
+    recognition: Recognition | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers for `metrics.json`."""
+        named = {} if self.recognition is None else self.recognition.to_dict()
+        return {"setting": self.setting, **self.detection.to_dict(), **named}
+
+
+def _results(name: str, runs: Sequence[dict[str, Any]]) -> list[Result]:
+    """Of a detector at each of its settings, on the runs of one stream."""
+    found = []
+    for number, setting in enumerate(METHODS[name].settings):
+        parts, named = [], []
+        for run in runs:
+            visits = [Visit(**visit) for visit in run["visits"]]
+            said = run["methods"][name][number]
+            parts.append(judge(visits, said["alarms"]))
+            if "track" in said:
+                named.append(recognise(visits, said["track"], said["opened"], said["merges"]))
+        found.append(Result(setting, together(parts), pooled(named) if named else None))
+    return found
+
+
+def _summarise(run: RunDirectory, settings: DetectSettings, jobs: Sequence[Job]) -> None:
+    from .detection_plots import sweep, timeline
+    from .plots import svg, write_svg
+
+    done = [(job.stream, result) for job in jobs if (result := job.result()) is not None]
+    streams = list(dict.fromkeys(stream for stream, _ in done))
+    if not streams:
+        return
+    results = {
+        stream: {
+            name: _results(name, [r for s, r in done if s == stream]) for name in settings.detectors
+        }
+        for stream in streams
+    }
+    numbers = {name: _numbers(name, results, settings) for name in settings.detectors}
+    run.record(detectors=numbers)
+    write_whole(run.path / "table.md", tables(numbers, settings.false_alarms_per_million).encode())
+    first = {stream: next(r for s, r in done if s == stream) for stream in streams}
+    write_svg(svg(timeline(first), "detect-timeline"), run.path / "timeline.svg")
+    write_svg(svg(sweep(numbers), "detect-sweep"), run.path / "sweep.svg")
+
+
+def _numbers(
+    name: str, results: dict[str, dict[str, list[Result]]], settings: DetectSettings
+) -> dict[str, Any]:
+    """Of one detector: at its default on all streams together, and stream by stream."""
+    method = METHODS[name]
+    default = method.settings.index(method.default)
+    every = together(found[name][default].detection for found in results.values())
+    streams = {}
+    for stream, found in results.items():
+        still = results.get(f"{STREAMS[stream][0]}-still", {}).get(name, [])
+        rates = [result.detection.per_million for result in still]
+        chosen = matched_setting(rates, settings.false_alarms_per_million)
+        streams[stream] = {
+            **found[name][default].to_dict(),
+            "matched": None if chosen is None else found[name][chosen].to_dict(),
+            "sweep": [result.to_dict() for result in found[name]],
+        }
+    return {"knob": method.knob, **every.to_dict(), "streams": streams}
