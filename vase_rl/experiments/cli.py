@@ -255,7 +255,7 @@ def _add_study(commands: Any) -> None:
 
 def _add_detect(commands: Any) -> None:
     summary = "compare detectors of shifts on the same streams, with known switches"
-    parser = _command(commands, "detect", summary, manual.detect(), _detect)
+    parser = _command(commands, "detect", summary, manual.DETECT, _detect)
     parser.add_argument(
         "--streams", nargs="+", metavar="NAME", help="of those below (default: four built-in ones)"
     )

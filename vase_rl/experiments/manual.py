@@ -128,6 +128,27 @@ environment gives it, which may be black (ViZDoom) or the one before once more; 
 leaves such frames out, and other readers should.
 """
 
+DETECT = """\
+streams: sprites, reach-random, reach-learning, reach-trained, vizdoom, vizdoom-maze; each also as
+  X-gradual, X-short and X-still
+detectors: moments, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
+
+examples:
+  vase-rl detect                                           built-in streams, all detectors
+  vase-rl detect --streams vizdoom vizdoom-still --detectors moments adwin never --seeds 0-2
+  vase-rl detect --streams sprites-gradual --frames 100000 --data-dir data
+
+Visits last 3,000 to 8,000 frames (short: 500 to 1,000), to worlds drawn at random; in gradual
+streams a world takes the place of the one before over 1,000 frames; in still ones nothing changes.
+reach is played at random, by a script (trained), or by one that gets better over the stream
+(learning, in place of an agent). vizdoom needs pip install "vase_rl[worlds]", adwin and
+page-hinkley pip install "vase_rl[detect]".
+
+Every detector runs at several settings. DIR/table.md compares them at their defaults and, where the
+group's still stream was run, at matched false-alarm rates; sweep.svg shows all settings,
+timeline.svg the alarms of the first seed. A run that is started again goes on with the next stream.
+"""
+
 DATA_ACTIONS = {
     "list": "what there is: size, licence, and which files are here",
     "fetch": "download, going on where an earlier download broke off, and check",
@@ -166,38 +187,4 @@ examples:
 
 Each run's result goes to DIR/runs; a study that is started again goes on where it stopped. Then
 DIR/table.md, DIR/table.csv and DIR/metrics.json hold mean and standard error over seeds.
-"""
-
-
-def detect() -> str:
-    """The streams and detectors that there are."""
-    from .detection_streams import GROUPS, KINDS
-    from .detectors import METHODS
-
-    return (
-        DETECT.replace("GROUPS", ", ".join(GROUPS))
-        .replace("KINDS", ", ".join(kind for kind in KINDS if kind != "abrupt"))
-        .replace("METHODS", ", ".join(METHODS))
-    )
-
-
-DETECT = """\
-streams: GROUPS; and each as X-KIND with KIND of
-  KINDS
-detectors: METHODS
-
-examples:
-  vase-rl detect                                           built-in streams, all detectors
-  vase-rl detect --streams vizdoom vizdoom-still --detectors moments adwin never --seeds 0-2
-  vase-rl detect --streams sprites-gradual --frames 100000 --data-dir data
-
-Visits last 3,000 to 8,000 frames (short: 500 to 1,000), to worlds drawn at random; in gradual
-streams a world takes the place of the one before over 1,000 frames; in still ones nothing changes.
-reach is played at random, by a script (trained), or by one that gets better over the stream
-(learning, in place of an agent). vizdoom needs pip install "vase_rl[worlds]", adwin and
-page-hinkley pip install "vase_rl[detect]".
-
-Every detector runs at several settings. DIR/table.md compares them at their defaults and, where the
-group's still stream was run, at matched false-alarm rates; sweep.svg shows all settings,
-timeline.svg the alarms of the first seed. A run that is started again goes on with the next stream.
 """

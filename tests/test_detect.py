@@ -1,0 +1,472 @@
+"""`vase-rl detect`: scores by hand, every detector on streams without doubt, and the command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics.pairwise import rbf_kernel
+
+from vase_rl.experiments import baselines, cli, detectors
+from vase_rl.experiments import detection as detection_module
+from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
+from vase_rl.experiments.detection_scores import Detection, judge, recognise, together
+from vase_rl.experiments.detection_streams import (
+    GROUPS,
+    KINDS,
+    STREAMS,
+    DetectionStream,
+    Kind,
+    ReachPlayer,
+    blend,
+    plan,
+)
+from vase_rl.experiments.detection_tables import matched_setting
+from vase_rl.experiments.detectors import BLOCK, METHODS, Method
+from vase_rl.experiments.onlooker import Onlooker, Stretch
+from vase_rl.experiments.scoring import Visit
+
+A_B_A = (Visit(0, 100, "a"), Visit(100, 200, "b"), Visit(200, 300, "a"))
+
+
+# ---------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize(
+    ("alarms", "delays", "censored", "false"),
+    [
+        ([], (), (100, 100), 0),
+        ([110, 230], (10, 30), (), 0),
+        ([100, 299], (0, 99), (), 0),
+        # All of the first visit, and every second one, are false.
+        ([0, 99, 110, 111, 230], (10, 30), (), 3),
+        ([110, 120, 199], (10,), (100,), 2),
+    ],
+)
+def test_alarms_are_scored_by_visit(
+    alarms: list[int], delays: tuple[int, ...], censored: tuple[int, ...], false: int
+) -> None:
+    assert judge(A_B_A, alarms) == Detection(300, delays, censored, false)
+
+
+def test_where_nothing_changes_every_alarm_is_false() -> None:
+    numbers = judge([Visit(0, 2000, "a")], [3, 1500]).to_dict()
+    assert numbers["false_alarms_per_million"] == 1000.0
+    assert numbers["run_length_mean"] == 1000.0
+    assert (numbers["precision"], numbers["recall"], numbers["missed"]) == (0.0, None, 0)
+    assert numbers["delay_frames_median"] is numbers["wait_frames_median"] is None
+
+
+def test_streams_are_scored_together() -> None:
+    both = together([judge(A_B_A, [110, 120, 199]), judge(A_B_A, [110, 230])])
+    assert both == Detection(600, (10, 10, 30), (100,), 2)
+    numbers = both.to_dict()
+    assert numbers["precision"] == 0.6
+    assert numbers["recall"] == 0.75
+    assert numbers["delay_frames_median"] == 10.0
+    assert numbers["delay_frames_p90"] == pytest.approx(26.0)
+    assert numbers["wait_frames_median"] == 20.0
+    assert numbers["run_length_mean"] == 300.0
+
+
+@pytest.mark.parametrize(
+    ("track", "opened", "expected"),
+    [
+        ([(10, 0), (110, 1), (230, 0)], [0, 1], (2, 1)),
+        # b was never noticed, so the return to a ends in its environment.
+        ([(10, 0)], [0], (1, 1)),
+        # The returning world is opened again.
+        ([(10, 0), (110, 1), (230, 2)], [0, 1, 2], (3, 0)),
+        # ... and merged back later.
+        ([(10, 0), (110, 1), (230, 2)], [0, 1, 0], (2, 1)),
+        # It comes back too late for its visit.
+        ([(10, 0), (110, 1), (300, 0)], [0, 1], (2, 0)),
+        # A false environment of a's first visit is not its home; nor is one of this visit.
+        ([(10, 0), (60, 1), (110, 2), (230, 1)], [0, 1, 2], (3, 0)),
+        ([(210, 0)], [0], (1, 0)),
+        ([], [], (0, 0)),
+    ],
+)
+def test_returns_are_recognised_by_their_first_environment(
+    track: list[tuple[int, int]], opened: list[int], expected: tuple[int, int]
+) -> None:
+    found = recognise(A_B_A, track, opened, merges=0)
+    assert (found.worlds, found.returns) == (2, 1)
+    assert (found.environments, found.recognised) == expected
+
+
+def test_the_most_sensitive_setting_that_keeps_to_the_rate() -> None:
+    assert matched_setting([300.0, 90.0, 0.0], 100.0) == 1
+    assert matched_setting([300.0, 90.0, 0.0], 90.0) == 1
+    assert matched_setting([300.0, 90.0], 10.0) is None
+    assert matched_setting([], 10.0) is None
+
+
+# ---------------------------------------------------------------- detectors
+
+
+def stretches(switch: int | None, frames: int) -> list[Stretch]:
+    """Dim noise, from `switch` on bright, with losses and latents to match."""
+    rng = np.random.default_rng(0)
+    bright = np.arange(frames) >= (frames if switch is None else switch)
+    base = np.where(bright, 200, 20)[:, None, None, None]
+    pictures = (base + rng.integers(0, 40, (frames, 32, 32, 1))).astype(np.uint8)
+    losses = (rng.normal(100, 3, frames) + 60 * bright).astype(np.float32)
+    latents = (rng.normal(0, 1, (frames, 4)) + 5 * bright[:, None]).astype(np.float32)
+    onlooker = Onlooker(1, plain=False, seed=0, device="cpu")
+    return [
+        Stretch(
+            pictures[part],
+            onlooker.look(pictures[part]).features,
+            losses[part],
+            latents[part],
+        )
+        for part in (slice(i, i + 50) for i in range(0, frames, 50))
+    ]
+
+
+def alarms_of(name: str, seen: list[Stretch]) -> list[int]:
+    detector = METHODS[name].make(METHODS[name].default)
+    alarms, start = [], 0
+    for stretch in seen:
+        alarms += [start + place for place in detector.observe(stretch)]
+        start += len(stretch)
+    return alarms
+
+
+REAL = [name for name in METHODS if name not in ("always", "never")]
+SWITCHED, STATIONARY = stretches(1000, 1800), stretches(None, 3000)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_plain_switch_raises_one_alarm_soon(name: str) -> None:
+    (alarm,) = alarms_of(name, SWITCHED)
+    assert 1000 <= alarm < 1000 + 4 * BLOCK
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_nothing_raises_no_alarm(name: str) -> None:
+    # One frame of 20 at the default settings may be odd, three in a thousand blocks may not.
+    assert alarms_of(name, STATIONARY) == []
+
+
+def test_always_and_never() -> None:
+    assert alarms_of("always", STATIONARY) == list(range(BLOCK - 1, 3000, BLOCK))
+    assert alarms_of("never", SWITCHED) == []
+
+
+def test_moments_names_environments_and_recognises_them() -> None:
+    detector = METHODS["moments"].make(3.0)
+    beliefs = detector.beliefs
+    assert beliefs is not None
+    assert (beliefs.environment, list(beliefs.opened)) == (0, [])
+    back = SWITCHED[:10]
+    places = []
+    for seen in (SWITCHED[:20], SWITCHED[20:], back):
+        for stretch in seen:
+            detector.observe(stretch)
+        places.append(beliefs.environment)
+    assert places == [0, 1, 0]
+    assert list(beliefs.opened) == [0, 1]
+
+
+def test_moments_merges_an_odd_stretch_back() -> None:
+    """Features of one world that leave it for a few blocks and come back as they were."""
+    rng = np.random.default_rng(1)
+    rule = detectors.MomentsRule(3.0)
+
+    def show(blocks: int, mean: float) -> list[bool]:
+        draws = rng.normal(mean, 1, (blocks, BLOCK, 32)).astype(np.float32)
+        return [rule(torch.from_numpy(block)) for block in draws]
+
+    show(20, 0.0)
+    assert show(4, 2.0) == [False, True, False, False]
+    assert rule.environment == 1
+    assert show(4, 0.0) == [False, True, False, False]
+    # Too little came after it was opened to confirm it, but enough to tell it from the first.
+    assert (rule.environment, rule.merges) == (0, 0)
+    assert rule.opened == [0, 1]
+    # An environment that nothing followed is given up at once.
+    assert any(show(2, -2.0))
+    show(2, 0.0)
+    assert rule.environment == 0
+    assert (rule.opened, rule.merges) == ([0, 1, 0], 1)
+
+
+def test_mmd_is_that_of_two_double_loops() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.normal(0, 1, (REFERENCE, 3))
+    block = rng.normal(0.5, 1, (BLOCK, 3))
+    rule = MMD(1.0)
+    for part in [*[block] * (SETTLING // BLOCK), *np.split(reference, REFERENCE // BLOCK)]:
+        assert not rule(part)
+    distances = [
+        float(((a - b) ** 2).sum()) for i, a in enumerate(reference) for b in reference[:i]
+    ]
+    gamma = 1 / float(np.median(distances))
+    xx, yy = rbf_kernel(block, gamma=gamma), rbf_kernel(reference, gamma=gamma)
+    n, m = len(block), len(reference)
+    expected = (
+        (xx.sum() - n) / (n * (n - 1))
+        + (yy.sum() - m) / (m * (m - 1))
+        - 2 * rbf_kernel(block, reference, gamma=gamma).mean()
+    )
+    assert rule.statistic(block) == pytest.approx(expected, rel=1e-9)
+
+
+def test_permutations_are_mmds_of_the_parts() -> None:
+    rng = np.random.default_rng(0)
+    within = rbf_kernel(rng.normal(0, 1, (8, 2)))
+    found = baselines.permuted(within, 3, 500, rng)
+    every = []
+    for chosen in [[i, j, k] for k in range(8) for j in range(k) for i in range(j)]:
+        others = [i for i in range(8) if i not in chosen]
+        a, b = within[np.ix_(chosen, chosen)], within[np.ix_(others, others)]
+        ab = within[np.ix_(chosen, others)]
+        every.append((a.sum() - 3) / 6 + (b.sum() - 5) / 20 - 2 * ab.mean())
+    assert set(np.round(found, 9)) == set(np.round(every, 9))
+
+
+def test_welch_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, 64), rng.normal(1, 3, 256)
+    assert welch_t(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).statistic)
+
+
+def test_the_plain_vae_learns_after_it_was_asked() -> None:
+    frames = DetectionStream("sprites-still", 1024, seed=0)
+    plain, again = (Onlooker(1, plain=True, seed=0, device="cpu") for _ in range(2))
+    losses = []
+    for number, chunk in enumerate(frames.chunks()):
+        stretch = plain.look(chunk)
+        assert stretch.losses is not None
+        assert stretch.latents is not None
+        assert stretch.latents.shape == (64, plain.vase.config.latents)
+        losses.append(float(stretch.losses.mean()))
+        if number < 6:
+            np.testing.assert_array_equal(again.look(chunk).losses, stretch.losses)
+    assert np.mean(losses[-4:]) < 0.5 * np.mean(losses[:4])
+    # The first block of 256 frames, then a step for every 8 frames.
+    assert plain.vase.updates == pytest.approx(1 + (1024 - 256) / 8, abs=2)
+    assert len(plain.vase.environments) == 1
+
+
+# ---------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind(500, 1000), Kind(None)])
+def test_visits_fill_the_stream_and_never_repeat(kind: Kind) -> None:
+    visits = plan(("a", "b", "c"), kind, 50_000, np.random.default_rng(0))
+    assert [visit.start for visit in visits] == [0, *(visit.end for visit in visits[:-1])]
+    assert visits[-1].end == 50_000
+    lengths = [visit.end - visit.start for visit in visits]
+    if kind.shortest is None:
+        assert lengths == [50_000]
+        return
+    assert min(lengths) >= kind.shortest
+    assert max(lengths[:-1]) <= kind.longest
+    assert all(a.source != b.source for a, b in pairwise(visits))
+    assert {visit.source for visit in visits} == {"a", "b", "c"}
+
+
+def frames_of(name: str, frames: int, seed: int = 0, data_dir: str | None = None) -> np.ndarray:
+    stream = DetectionStream(name, frames, seed=seed, data_dir=data_dir)
+    chunks = list(stream.chunks())
+    stream.close()
+    assert {chunk.shape[1:] for chunk in chunks} == {(32, 32, stream.channels)}
+    assert all(len(chunk) == 64 for chunk in chunks[:-1])
+    return np.concatenate(chunks)
+
+
+@pytest.mark.parametrize("name", ["sprites-short", "reach-random-short", "reach-learning-short"])
+def test_streams_repeat_themselves_by_seed(name: str) -> None:
+    first = frames_of(name, 1500)
+    assert first.shape == (1500, 32, 32, 1)
+    np.testing.assert_array_equal(first, frames_of(name, 1500))
+    assert (first != frames_of(name, 1500, seed=1)).any()
+
+
+def test_a_still_world_shows_no_dead_frames() -> None:
+    """The trained player ends episodes soon, and its sprites stop at no side."""
+    frames = frames_of("reach-trained-still", 1000)
+    assert frames.reshape(1000, -1).any(1).all()
+
+
+def test_skill_brings_the_sprite_to_its_target() -> None:
+    import gymnasium as gym
+
+    lengths = {}
+    for skill in (0.0, 1.0):
+        env = gym.make("vase_rl/SpriteReach-v0")
+        env.action_space.seed(0)
+        player = ReachPlayer(np.random.default_rng(0), skill)
+        lengths[skill] = 0
+        for seed in range(10):
+            _, info = env.reset(seed=seed)
+            ended = False
+            while not ended:
+                _, _, terminated, truncated, info = env.step(player(env, info))
+                ended = terminated or truncated
+                lengths[skill] += 1
+            assert skill == 0.0 or info["success"]
+    assert lengths[1.0] < 100 < lengths[0.0]
+
+
+def test_a_fade_is_a_mixture() -> None:
+    old, new = np.full((3, 2, 2, 1), 200, np.uint8), np.zeros((3, 2, 2, 1), np.uint8)
+    mixed = blend(old, new, np.array([0.25, 0.5, 7.0]))
+    assert mixed[:, 0, 0, 0].tolist() == [150, 100, 0]
+
+
+def test_a_gradual_stream_fades_after_its_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "gradual", Kind(200, 300, fade=100))
+    monkeypatch.setitem(KINDS, "abrupt", Kind(200, 300))
+    stream = DetectionStream("sprites-gradual", 600, seed=0)
+    (first, second) = stream.visits[:2]
+    assert (first.start, second.start) == (0, first.end)
+    gradual, abrupt = frames_of("sprites-gradual", 600), frames_of("sprites", 600)
+    same = (gradual == abrupt).reshape(600, -1).all(1)
+    assert same[: second.start].all()
+    assert not same[second.start : second.start + 99].any()
+
+
+def test_worlds_of_data_sets_take_part_where_there_is_a_folder() -> None:
+    with pytest.raises(ValueError, match="gone"):
+        DetectionStream("sprites-short", 40_000, seed=0, data_dir="gone")
+
+
+def test_vizdoom_is_played_in_colour() -> None:
+    pytest.importorskip("vizdoom")
+    frames = frames_of("vizdoom-still", 128)
+    assert frames.shape == (128, 32, 32, 3)
+    # Sticky actions, four frames each: neighbours resemble each other but differ.
+    assert (np.abs(np.diff(frames.astype(int), axis=0)).reshape(127, -1).max(1) > 0).mean() > 0.5
+
+
+# ---------------------------------------------------------------- the command
+
+FEW = ["--streams", "sprites-short", "sprites-still", "--frames", "1000", "--device", "cpu"]
+
+
+@pytest.fixture(name="out", scope="module")
+def _out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("detect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(KINDS, "short", Kind(400, 500))
+        assert cli.main(["detect", *FEW, "--out", str(out)]) == 0
+    return out
+
+
+def metrics(out: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return loaded
+
+
+def test_the_command_leaves_numbers_table_and_pictures(out: Path) -> None:
+    found = metrics(out)
+    assert found["finished"]
+    assert list(found["detectors"]) == list(METHODS)
+    for name, numbers in found["detectors"].items():
+        assert {"delay_frames_median", "false_alarms_per_million", "missed"} <= set(numbers)
+        assert list(numbers["streams"]) == ["sprites-short", "sprites-still"]
+        for row in numbers["streams"].values():
+            assert [r["setting"] for r in row["sweep"]] == list(METHODS[name].settings)
+            assert row["setting"] == METHODS[name].default
+    always, never = found["detectors"]["always"], found["detectors"]["never"]
+    assert (always["missed"], always["streams"]["sprites-still"]["false_alarms"]) == (0, 15)
+    assert always["streams"]["sprites-short"]["matched"] is None
+    assert never["missed"] == never["boundaries"] > 0
+    assert never["streams"]["sprites-short"]["matched"]["false_alarms"] == 0
+    moments = found["detectors"]["moments"]["streams"]["sprites-short"]
+    assert moments["missed"] == 0
+    assert moments["environments"] == moments["worlds"]
+    table = (out / "table.md").read_text()
+    assert table.count("| sprites-short | moments |") == 2
+    assert table.count("| sprites-still | moments |") == 1
+    for name in ("sweep.svg", "timeline.svg"):
+        assert "<svg" in (out / name).read_text()
+
+
+def test_a_finished_stream_is_not_run_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = metrics(out)["detectors"]
+
+    def fail(*_: object) -> None:
+        raise AssertionError("run again")
+
+    monkeypatch.setattr(detection_module, "_watch", fail)
+    assert cli.main(["detect", *FEW, "--out", str(out)]) == 0
+    assert metrics(out)["detectors"] == before
+    with pytest.raises(AssertionError, match="run again"):
+        cli.main(["detect", *FEW, "--seeds", "1", "--out", str(out)])
+    monkeypatch.setitem(
+        METHODS, "never", Method(METHODS["never"].make, (1.0, 2.0), 1.0, plain=False)
+    )
+    with pytest.raises(AssertionError, match="run again"):
+        cli.main(["detect", *FEW, "--out", str(out)])
+
+
+def test_an_interrupted_run_keeps_what_it_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = detection_module._watch
+
+    def once(job: detection_module.Job, progress: Any) -> dict[str, Any]:
+        if job.seed == 1:
+            raise KeyboardInterrupt
+        return watch(job, progress)
+
+    monkeypatch.setattr(detection_module, "_watch", once)
+    few = ["--streams", "sprites-still", "--detectors", "never", "mmd-pixels", "--frames", "1000"]
+    assert cli.main(["detect", *few, "--seeds", "0,1", "--out", str(tmp_path)]) == 130
+    found = metrics(tmp_path)
+    assert not found["finished"]
+    assert found["detectors"]["never"]["boundaries"] == 0
+    assert (tmp_path / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--streams", "rivers"], "--streams must be among sprites, sprites-gradual, "),
+        (["--detectors", "nose"], "--detectors must be among moments, "),
+        (["--frames", "10"], "must be a whole number of at least 1000, got '10'"),
+        (["--seeds", "b"], "must be different seeds as in 0,1,2 or 10-14, got 'b'"),
+        (["--false-alarms-per-million", "-1"], "finite number of at least 0, got '-1'"),
+        (["--false-alarms-per-million", "nan"], "finite number of at least 0, got 'nan'"),
+        (["--data-dir", "gone", "--seeds", "0-4", "--detectors", "never"], "gone"),
+    ],
+)
+def test_bad_input_is_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["detect", *options, "--out", str(tmp_path / "x")]) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert message in last
+
+
+def test_without_river_the_message_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "river.drift", None)
+    with pytest.raises(ValueError, match=r'river: pip install "vase_rl\[detect\]"'):
+        detectors.check_methods(["adwin"])
+    assert detectors.check_methods(["moments", "never", "moments"]) == ["moments", "never"]
+
+
+def test_help_names_every_stream_and_detector(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["detect", "--help"])
+    text = capsys.readouterr().out
+    kinds = [f"X-{kind}" for kind in KINDS if kind != "abrupt"]
+    assert all(name in text for name in (*GROUPS, *kinds, *METHODS))
+    assert len(STREAMS) == len(GROUPS) * len(KINDS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_settings_include_the_default(name: str) -> None:
+    assert METHODS[name].default in METHODS[name].settings
