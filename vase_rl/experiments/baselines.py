@@ -68,7 +68,7 @@ class DriftDetector:
         return found
 
 
-def ADWIN(delta: float, pick: Callable[[Stretch], Array]) -> DriftDetector:
+def adwin(delta: float, pick: Callable[[Stretch], Array]) -> DriftDetector:
     """Adaptive windowing (Bifet & Gavaldà 2007), river's.
 
     Raises:
@@ -78,7 +78,7 @@ def ADWIN(delta: float, pick: Callable[[Stretch], Array]) -> DriftDetector:
     return DriftDetector(lambda: drift.ADWIN(delta=delta), pick)
 
 
-def PageHinkley(threshold: float, pick: Callable[[Stretch], Array]) -> DriftDetector:
+def page_hinkley(threshold: float, pick: Callable[[Stretch], Array]) -> DriftDetector:
     """Page's cumulative sum in both directions, river's; `threshold` in deviations.
 
     Raises:

@@ -111,6 +111,10 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
         detectors=check_methods(settings.detectors),
     )
     jobs = list(_jobs(settings, Path(out) / "runs"))
+    due = [job for job in jobs if job.result() is None]
+    for job in due:
+        # Missing data and libraries are told now, not after the streams before.
+        _stream(job).close()
     run = RunDirectory(out, "detect", arguments, stale=WRITTEN)
     (run.path / "runs").mkdir(exist_ok=True)
     run.record(
@@ -118,7 +122,6 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
         seeds=list(settings.seeds),
         false_alarms_per_million_wanted=settings.false_alarms_per_million,
     )
-    due = [job for job in jobs if job.result() is None]
     try:
         with Progress(len(due) * settings.frames, "detecting") as progress:
             for job in due:
@@ -143,14 +146,17 @@ def _jobs(settings: DetectSettings, folder: Path) -> Iterator[Job]:
             yield Job(stream, seed, folder / f"{stream}-seed{seed}.json", settings)
 
 
+def _stream(job: Job) -> DetectionStream:
+    settings = job.settings
+    return DetectionStream(job.stream, settings.frames, seed=job.seed, data_dir=settings.data_dir)
+
+
 def _watch(job: Job, progress: Progress) -> dict[str, Any]:
     """Show one stream to all detectors at all settings."""
     settings = job.settings
     methods = {name: METHODS[name] for name in settings.detectors}
     watched = {name: [Watched(m.make(s)) for s in m.settings] for name, m in methods.items()}
-    with closing(
-        DetectionStream(job.stream, settings.frames, seed=job.seed, data_dir=settings.data_dir)
-    ) as stream:
+    with closing(_stream(job)) as stream:
         onlooker = Onlooker(
             stream.channels,
             plain=any(method.plain for method in methods.values()),

@@ -14,7 +14,7 @@ from .detectors import METHODS
 from .plots import INK, STYLE, WORLD_COLOURS, world_colour
 
 COLUMNS = 3
-"""Charts side by side."""
+"""Charts side by side, at most."""
 
 
 def sweep(numbers: Mapping[str, Any]) -> Figure:
@@ -27,10 +27,15 @@ def sweep(numbers: Mapping[str, Any]) -> Figure:
     """
     streams = next(iter(numbers.values()))["streams"]
     shown = [name for name, row in streams.items() if row["boundaries"]]
-    rows = max(1, -(-len(shown) // COLUMNS))
+    columns = max(1, min(COLUMNS, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
     with matplotlib.rc_context(STYLE):
         figure, grid = plt.subplots(
-            rows, COLUMNS, figsize=(9, 2.7 * rows + 0.5), squeeze=False, layout="constrained"
+            rows,
+            columns,
+            figsize=(3 * columns + 2, 2.7 * rows + 0.5),
+            squeeze=False,
+            layout="constrained",
         )
         for axes in grid.flat[len(shown) :]:
             axes.set_visible(False)
@@ -40,7 +45,7 @@ def sweep(numbers: Mapping[str, Any]) -> Figure:
             axes.set(title=stream, xlabel="false alarms per million frames")
             axes.set_xscale("symlog", linthresh=10)
             axes.set_yscale("log")
-            axes.set_xlim(left=0)
+            axes.set_xlim(left=-2)
         grid[0, 0].set_ylabel("median wait for an alarm, frames")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)

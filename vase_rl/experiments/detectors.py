@@ -20,7 +20,7 @@ from ..inference import moments_rule
 from ..moments import Moments, effective_sample_size
 from ..registry import Move, Registry
 from ..wrappers.stream import COMFORT, LARGEST_BLOCK, StreamConfig
-from .baselines import ADWIN, MMD, PageHinkley, Welch
+from .baselines import MMD, Welch, adwin, page_hinkley
 from .onlooker import Stretch
 
 BLOCK = 64
@@ -221,11 +221,11 @@ METHODS: dict[str, Method] = {
         _moments, (1.5, 2.0, 3.0, 4.5, 6.0, 9.0, 15.0, 30.0), 3.0, "F statistic", plain=False
     ),
     "adwin": Method(
-        lambda setting: ADWIN(setting, _losses),
+        lambda setting: adwin(setting, _losses),
         (0.05, 0.002, 1e-4, 1e-6, 1e-9, 1e-15, 1e-30, 1e-60, 1e-120), 0.002, "delta",
     ),
     "page-hinkley": Method(
-        lambda setting: PageHinkley(setting, _losses),
+        lambda setting: page_hinkley(setting, _losses),
         (25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0), 50.0, "threshold",
     ),
     "welch": Method(
