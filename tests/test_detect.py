@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import rbf_kernel
 
+from vase_rl import VASE, VASEConfig
 from vase_rl.experiments import baselines, cli, detectors
 from vase_rl.experiments import detection as detection_module
 from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
@@ -31,6 +32,7 @@ from vase_rl.experiments.detection_tables import matched_setting
 from vase_rl.experiments.detectors import BLOCK, METHODS, Method
 from vase_rl.experiments.onlooker import Onlooker, Stretch
 from vase_rl.experiments.scoring import Visit
+from vase_rl.wrappers.stream import FrameStream, StreamConfig
 
 A_B_A = (Visit(0, 100, "a"), Visit(100, 200, "b"), Visit(200, 300, "a"))
 
@@ -197,6 +199,28 @@ def test_moments_merges_an_odd_stretch_back() -> None:
     show(2, 0.0)
     assert rule.environment == 0
     assert (rule.opened, rule.merges) == ([0, 1, 0], 1)
+
+
+@pytest.mark.parametrize("name", ["sprites-short", "reach-trained-short"])
+def test_moments_says_what_the_learner_behind_the_wrapper_does(name: str) -> None:
+    stream = DetectionStream(name, 2560, seed=0)
+    vase = VASE(VASEConfig.preset("compact", shift_threshold=2.0), seed=0, device="cpu")
+    learner = FrameStream(vase, StreamConfig(frames_per_update=100_000), seed=0)
+    onlooker, detector = (
+        Onlooker(1, plain=False, seed=0, device="cpu"),
+        METHODS["moments"].make(2.0),
+    )
+    assert detector.beliefs is not None
+    switches: dict[str, list[int]] = {"learner": [], "detector": []}
+    for number, chunk in enumerate(stream.chunks()):
+        start = number * len(chunk)
+        changes = [learner.observe(frame[None]) for frame in chunk]
+        switches["learner"] += [start + i for i, change in enumerate(changes) if change.shift]
+        switches["detector"] += [start + i for i in detector.observe(onlooker.look(chunk))]
+        assert detector.beliefs.opened == vase.registry.opened
+        assert detector.beliefs.environment == vase.registry.serial(vase.environment)
+    assert switches["learner"] == switches["detector"]
+    assert len(switches["learner"]) >= 2
 
 
 def test_mmd_is_that_of_two_double_loops() -> None:
