@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -21,8 +22,11 @@ LAST = WINDOWS[-1]
 LONG = 8
 """From this window on, chance averages out and the F distribution holds; below, the tails are those
 that the environment itself has shown."""
-SHORT_DEVIATIONS = 5.0
-LONG_PROBABILITY = 1e-4
+DEVIATIONS = 5.0
+"""A short window is odd when the logarithm of its statistic lies so many standard deviations above
+what it usually is in the environment."""
+LONG_SHARE = 0.75
+"""Of those deviations, what makes a long window odd: more of them must agree."""
 SHORT_PERSISTENCE, LONG_PERSISTENCE = 2, 4
 LEAST_BLOCKS = 8
 """Independent blocks that a model must have seen before it may say no."""
@@ -60,10 +64,12 @@ class ShiftDetector:
 
     Args:
         max_environments: when so many are open, blocks of further ones are not learnt.
+        deviations: how odd blocks must be to speak for a change, in normal standard deviations;
+            more are surer and later.
     """
 
-    def __init__(self, max_environments: int = 7) -> None:
-        self.max_environments = max_environments
+    def __init__(self, max_environments: int = 7, deviations: float = DEVIATIONS) -> None:
+        self.max_environments, self.deviations = max_environments, deviations
         self.models = [BlockModel(WINDOWS)]
         self.environment = 0
         self._recent: deque[Block] = deque(maxlen=LAST)
@@ -95,7 +101,7 @@ class ShiftDetector:
         if evidence is None or evidence.window > 1:
             return
         present, odd = self.models[self.environment], evidence.blocks[-1]
-        if explains(present, block.mean, 1) and not explains(present, odd.mean, 1):
+        if self._explains(present, block.mean, 1) and not self._explains(present, odd.mean, 1):
             for _ in evidence.blocks:
                 self._recent.pop()
             self._evidence = None
@@ -104,12 +110,14 @@ class ShiftDetector:
         """The block belongs here. It is learnt once no window that decides holds it any more."""
         self._evidence = None
         present = self.models[self.environment]
-        if present.independent >= LEAST_BLOCKS:
-            for window in self._windows():
-                present.calibration[window].add(present.statistic(self._mean(window), window))
         self._waiting.append(block)
-        # A young model cannot say no, so nothing is gained by waiting.
-        while len(self._waiting) > (LAST if present.blocks >= LEAST_BLOCKS else 0):
+        if present.independent < LEAST_BLOCKS:
+            # It cannot say no yet, so nothing is gained by waiting.
+            present.add(self._waiting.popleft())
+            return
+        for window in self._windows():
+            present.calibration[window].add(present.statistic(self._mean(window), window))
+        while len(self._waiting) > LAST:
             present.add(self._waiting.popleft())
 
     def _weigh(self, block: Block, verdict: int | None, window: int) -> Shift | None:
@@ -146,7 +154,8 @@ class ShiftDetector:
     def _refused(self) -> int | None:
         """The shortest window that the present environment does not explain."""
         present = self.models[self.environment]
-        return next((w for w in self._windows() if not explains(present, self._mean(w), w)), None)
+        odd = (w for w in self._windows() if not self._explains(present, self._mean(w), w))
+        return next(odd, None)
 
     def _explanation(self, window: int) -> int | None:
         """The known environment that best explains a window and its last block, or None."""
@@ -173,7 +182,7 @@ class ShiftDetector:
             for index, model in enumerate(self.models)
             if index != self.environment
             and model.blocks >= LEAST_BLOCKS
-            and all(explains(model, self._mean(w), w) for w in (1, window))
+            and all(self._explains(model, self._mean(w), w) for w in (1, window))
         ]
 
     def _most_likely(self, window: int, indices: Iterable[int]) -> int | None:
@@ -187,16 +196,16 @@ class ShiftDetector:
         blocks = list(self._recent)[-window:]
         return np.asarray(np.mean([block.mean for block in blocks], axis=0))
 
+    def _explains(self, model: BlockModel, mean: Floats, window: int) -> bool:
+        """Whether the mean of `window` blocks could have come from where the model's come from.
 
-def explains(model: BlockModel, mean: Floats, window: int) -> bool:
-    """Whether the mean of `window` blocks could have come from where the model's blocks come from.
-
-    A model of few independent blocks cannot say no.
-    """
-    if model.independent < LEAST_BLOCKS:
-        return True
-    if window < LONG:
-        limit = model.calibration[window].limit(SHORT_DEVIATIONS)
-    else:
-        limit = f_quantile(LONG_PROBABILITY, DIMENSION, model.independent)
-    return model.statistic(mean, window) <= limit
+        A model of few independent blocks cannot say no.
+        """
+        if model.independent < LEAST_BLOCKS:
+            return True
+        if window < LONG:
+            limit = model.calibration[window].limit(self.deviations)
+        else:
+            probability = NormalDist().cdf(-LONG_SHARE * self.deviations)
+            limit = f_quantile(probability, DIMENSION, model.independent)
+        return model.statistic(mean, window) <= limit

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..blocks import BLOCK, Block
 from ..config import VASEConfig
 from ..inference import moments_rule
 from ..moments import Moments, effective_sample_size
 from ..registry import Move, Registry
+from ..shifts import ShiftDetector
 from ..wrappers.stream import COMFORT, LARGEST_BLOCK, StreamConfig
 from .baselines import MMD, Welch, adwin, page_hinkley
 from .onlooker import Stretch
 
-BLOCK = 64
-"""Frames between two decisions of detectors that decide by blocks."""
 Values = TypeVar("Values", Tensor, npt.NDArray[Any])
 
 
@@ -170,6 +170,33 @@ class MomentsRule:
         self.registry.open(torch.ones(self.config.latents, dtype=torch.bool), moments, frames)
 
 
+class BlocksRule:
+    """Blocks against models of blocks (`shifts.ShiftDetector`), which the learner does not use yet.
+
+    Args:
+        deviations: as of `ShiftDetector`.
+    """
+
+    merges = 0
+
+    def __init__(self, deviations: float) -> None:
+        self.detector = ShiftDetector(VASEConfig.max_environments, deviations)
+
+    @property
+    def environment(self) -> int:
+        """As `Beliefs.environment`."""
+        return self.detector.environment
+
+    @property
+    def opened(self) -> Sequence[int]:
+        """As `Beliefs.opened`."""
+        return range(len(self.detector.models))
+
+    def __call__(self, features: Tensor) -> bool:
+        """Whether features (`BLOCK`, D) of further frames lead to another environment."""
+        return self.detector.observe(Block.of(features.double().numpy())) is not None
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to detect shifts.
@@ -215,10 +242,22 @@ def _moments(threshold: float) -> Detector:
     return Blockwise(rule, _features, rule)
 
 
+def _block_features(stretch: Stretch) -> Tensor:
+    return stretch.block_features
+
+
+def _blocks(deviations: float) -> Detector:
+    rule = BlocksRule(deviations)
+    return Blockwise(rule, _block_features, rule)
+
+
 MMD_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 METHODS: dict[str, Method] = {
     "moments": Method(
         _moments, (1.5, 2.0, 3.0, 4.5, 6.0, 9.0, 15.0, 30.0), 3.0, "F statistic", plain=False
+    ),
+    "blocks": Method(
+        _blocks, (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0), 5.0, "deviations", plain=False
     ),
     "adwin": Method(
         lambda setting: adwin(setting, _losses),

@@ -131,7 +131,7 @@ leaves such frames out, and other readers should.
 DETECT = """\
 streams: sprites, reach-random, reach-learning, reach-trained, vizdoom, vizdoom-maze; each also as
   X-gradual, X-short and X-still
-detectors: moments, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
+detectors: moments, blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
 
 examples:
   vase-rl detect                                           built-in streams, all detectors
