@@ -23,6 +23,7 @@ WRITTEN = {
     "train": training.WRITTEN,
     "evaluate": (),
     "inspect": (),
+    "detect": (),
     "record": (),
     "data": (),
 }
