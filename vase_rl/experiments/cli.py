@@ -361,8 +361,11 @@ def _stream(options: argparse.Namespace, arguments: list[str]) -> None:
     run = run_stream(settings, options.out, arguments)
     _summarise(run.metrics, "environments_true", "environments_found", "false_environments")
     _summarise(run.metrics, "missed", "delay_frames_median", "frames_per_second")
-    pictures = f"{run.path / 'timeline.svg'}, {run.path / 'cross-domain.png'}"
-    print(f"results: {run.path / 'metrics.json'}, {pictures}")
+    if not run.metrics["environments_found"]:
+        print("nothing was learnt: the first training step comes after 256 frames")
+    pictures = ("timeline.svg", "cross-domain.png")
+    made = [str(run.path / name) for name in pictures if (run.path / name).exists()]
+    print(f"results: {', '.join([str(run.path / 'metrics.json'), *made])}")
 
 
 def _train(options: argparse.Namespace, arguments: list[str]) -> None:
@@ -453,8 +456,8 @@ def _detect(options: argparse.Namespace, arguments: list[str]) -> None:
     from .detection import DetectSettings, run_detect
 
     settings = DetectSettings(
-        streams=options.streams or DetectSettings.streams,
-        detectors=options.detectors or DetectSettings.detectors,
+        streams=_names(options.streams) or DetectSettings.streams,
+        detectors=_names(options.detectors) or DetectSettings.detectors,
         seeds=options.seeds or [options.seed],
         frames=options.frames,
         false_alarms_per_million=options.false_alarms_per_million,
@@ -463,7 +466,8 @@ def _detect(options: argparse.Namespace, arguments: list[str]) -> None:
     )
     run = run_detect(settings, options.out, arguments)
     print((run.path / "table.md").read_text(), end="")
-    print(f"results: {run.path / 'metrics.json'}, {run.path / 'sweep.svg'}")
+    made = ("metrics.json", "table.md", "sweep.svg", "timeline.svg")
+    print(f"results: {', '.join(str(run.path / name) for name in made)}")
 
 
 def _data(options: argparse.Namespace, arguments: list[str]) -> None:
@@ -482,6 +486,11 @@ def _data(options: argparse.Namespace, arguments: list[str]) -> None:
             base_url=options.base_url,
         )
     print(f"results: {run.path / 'metrics.json'}")
+
+
+def _names(given: list[str] | None) -> list[str]:
+    """Names separated by spaces or by commas."""
+    return [name for text in given or () for name in text.split(",") if name]
 
 
 def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:

@@ -132,6 +132,9 @@ DETECT = """\
 streams: sprites, reach-random, reach-learning, reach-trained, vizdoom, vizdoom-maze; each also as
   X-gradual, X-short and X-still
 detectors: moments, blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
+  moments is the learner's rule (setting: shift_threshold); blocks compares blocks of frames with
+  how blocks of the world have differed (standard deviations); adwin, page-hinkley and welch
+  look at the losses of a plain VAE, mmd at its latents or at small pixels
 
 examples:
   vase-rl detect                                           built-in streams, all detectors
@@ -164,7 +167,7 @@ examples:
 
 Files go to D/mnist, D/fashion-mnist and D/celeba; torchvision's folders are found too. A file that
 is not the published one is never overwritten. celeba's authors ask everyone to agree to their
-terms, so it is fetched by hand: `vase-rl data fetch celeba` says from where, and where to put it.
+terms, so it is fetched by hand: `vase-rl data fetch celeba --data-dir D` says from where.
 """
 
 
