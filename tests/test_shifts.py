@@ -198,6 +198,14 @@ def test_one_odd_block_changes_nothing() -> None:
     assert abs(detector.models[0].mean).max() < 0.5, "the odd block was not learnt"
 
 
+def test_frames_that_never_change_are_a_world_too() -> None:
+    detector = ShiftDetector()
+    still, other = (rooms(23, centre, 0.0, 0.0, noise=0.0) for centre in (0.0, 1.0))
+    assert watch(detector, still, 100) == {}
+    assert watch(detector, other, 100) == {2: Shift("open", 1, 2)}
+    assert watch(detector, still, 10) == {2: Shift("enter", 0, 2)}
+
+
 def test_a_young_model_says_nothing() -> None:
     detector = ShiftDetector()
     watch(detector, rooms(19, 0.0, 0.0, 0.0), 5)

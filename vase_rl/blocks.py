@@ -118,10 +118,12 @@ class BlockModel:
         self.products = np.zeros(2)
         """Of neighbouring block means, and of a block mean with itself, in standard deviations."""
         self.last: Floats | None = None
+        self._scatter_now: Floats | None = None
         self.calibration = {window: Calibration() for window in windows}
 
     def add(self, block: Block) -> None:
         """Take in a block that belongs here."""
+        self._scatter_now = None
         weight = max(1 / (self.blocks + 1), 1 / MEMORY)
         gap = block.mean - self.mean
         self.within += weight * (block.covariance - self.within)
@@ -163,6 +165,8 @@ class BlockModel:
 
     def _scatter(self) -> Floats:
         """Covariance of block means: as seen; before that is reliable, of the frames' shape."""
+        if self._scatter_now is not None:
+            return self._scatter_now
         seen = max(self.independent - 1, 0.0)
         frames = self.within + self.between
         corrected = self.between * self.blocks / max(self.blocks - 1, 1)
@@ -170,7 +174,10 @@ class BlockModel:
         share = max(self.share, float(np.trace(corrected) / (np.trace(frames) + 1e-12)))
         expected = frames * min(1.0, share * (1 + CAUTION / self.independent))
         mixed = (seen * corrected + DIMENSION * expected) / (seen + DIMENSION)
-        return np.asarray(mixed + RIDGE * mixed.diagonal().mean() * np.eye(DIMENSION) + 1e-12)
+        # Frames that never change have no scatter at all.
+        ridge = RIDGE * mixed.diagonal().mean() + 1e-12
+        self._scatter_now = np.asarray(mixed + ridge * np.eye(DIMENSION))
+        return self._scatter_now
 
     def _shrinkage(self, window: int) -> float:
         """Variance of the mean of correlated blocks about the model's own uncertain mean, in
