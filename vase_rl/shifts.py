@@ -86,14 +86,13 @@ class ShiftDetector:
         self._forgive(block)
         self._recent.append(block)
         window = self._refused()
-        verdict = self.environment if window is None else self._explanation(window)
-        if window is None:
-            better = self._better()
-            if better is None:
-                self._accept(block)
-                return None
-            window, verdict = 1, better
-        return self._weigh(block, verdict, window)
+        if window is not None:
+            return self._weigh(block, self._most_likely(window, self._others(window)), window)
+        better = self._better()
+        if better is not None:
+            return self._weigh(block, better, 1)
+        self._accept(block)
+        return None
 
     def _forgive(self, block: Block) -> None:
         """Take a block that was odd by itself out of the windows, once the next one is not."""
@@ -157,10 +156,6 @@ class ShiftDetector:
         odd = (w for w in self._windows() if not self._explains(present, self._mean(w), w))
         return next(odd, None)
 
-    def _explanation(self, window: int) -> int | None:
-        """The known environment that best explains a window and its last block, or None."""
-        return self._most_likely(window, self._others(window))
-
     def _better(self) -> int | None:
         """A known environment that explains the last block far better than the present one."""
         present = self.models[self.environment]
@@ -176,7 +171,7 @@ class ShiftDetector:
         return self._most_likely(1, candidates)
 
     def _others(self, window: int) -> list[int]:
-        """Other environments that explain a window and its last block."""
+        """Known environments, but the present one, that explain a window and its last block."""
         return [
             index
             for index, model in enumerate(self.models)
@@ -186,6 +181,7 @@ class ShiftDetector:
         ]
 
     def _most_likely(self, window: int, indices: Iterable[int]) -> int | None:
+        """The one that explains a window best; None where there is none."""
         mean = self._mean(window)
         return max(indices, key=lambda i: self.models[i].log_likelihood(mean, window), default=None)
 
