@@ -9,16 +9,12 @@ import pytest
 import torch
 from scipy import stats
 
-from vase_rl.blocks import (
-    BLOCK,
-    DIMENSION,
-    Block,
-    BlockFeatures,
-    BlockModel,
-    Calibration,
-    f_quantile,
-)
-from vase_rl.shifts import WINDOWS, Shift, ShiftDetector
+from vase_rl.blocks import WINDOWS, Block, BlockModel, Calibration, f_quantile
+from vase_rl.fixed_features import DIMENSION, FixedFeatures
+from vase_rl.shifts import TRIAL, ShiftDetector
+from vase_rl.whereabouts import Shift, Whereabouts
+
+BLOCK = 64
 
 
 def rooms(
@@ -44,8 +40,7 @@ def watch(detector: ShiftDetector, world: Iterator[Block], blocks: int) -> dict[
     """The changes found, by the number of blocks since the visit began."""
     found = {}
     for number in range(1, blocks + 1):
-        shift = detector.observe(next(world))
-        if shift is not None:
+        for shift in detector.observe(next(world)):
             found[number] = shift
     return found
 
@@ -87,7 +82,7 @@ def test_constant_frames_are_worth_one() -> None:
 
 
 def model_of(world: Iterator[Block], blocks: int) -> BlockModel:
-    model = BlockModel(WINDOWS)
+    model = BlockModel()
     for _ in range(blocks):
         model.add(next(world))
     return model
@@ -131,7 +126,7 @@ def test_calibration_is_that_of_the_logarithms() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_tell_a_thing_from_another_wherever_it_is(channels: int) -> None:
-    features = BlockFeatures(channels, torch.device("cpu"))
+    features = FixedFeatures(channels, torch.device("cpu"))
 
     def frame(size: int, place: int) -> torch.Tensor:
         x = torch.zeros(1, channels, 32, 32)
@@ -159,10 +154,21 @@ def test_worlds_are_told_apart_and_recognised(spread: float, stay: float) -> Non
     detector = ShiftDetector()
     first, second = rooms(10, 0.0, spread, stay), rooms(11, 6.0, spread, stay)
     assert watch(detector, first, 150) == {}
-    assert watch(detector, second, 150) == {2: Shift("open", 1, 2)}
-    assert watch(detector, first, 150) == {2: Shift("enter", 0, 2)}
-    assert watch(detector, second, 150) == {2: Shift("enter", 1, 2)}
-    assert len(detector.models) == 2
+    assert watch(detector, second, 150) == {2: Shift("open", 0, 1, 2)}
+    assert watch(detector, first, 150) == {2: Shift("enter", 1, 0, 2)}
+    assert watch(detector, second, 150) == {2: Shift("enter", 0, 1, 2)}
+    assert detector.where.known == [0, 1]
+
+
+@pytest.mark.parametrize(("spread", "stay"), WORLDS)
+def test_twenty_switches_leave_two_environments(spread: float, stay: float) -> None:
+    detector = ShiftDetector()
+    worlds = rooms(30, 0.0, spread, stay), rooms(31, 3.0, spread, stay)
+    for visit in range(21):
+        found = watch(detector, worlds[visit % 2], 50)
+        assert len(found) == (visit > 0)
+        assert detector.where.environment == visit % 2
+    assert detector.where.known == [0, 1]
 
 
 @pytest.mark.parametrize(("spread", "stay"), WORLDS)
@@ -185,8 +191,9 @@ def test_a_world_within_a_wider_one_is_recognised() -> None:
     detector = ShiftDetector()
     narrow, wide = rooms(15, 0.3, 0.05, 0.0), rooms(16, 0.0, 4.0, 0.5)
     watch(detector, narrow, 100)
-    assert watch(detector, wide, 300) == {2: Shift("open", 1, 2)}
-    assert list(watch(detector, narrow, 50).values()) == [Shift("enter", 0, 2)]
+    assert watch(detector, wide, 300)[2] == Shift("open", 0, 1, 2)
+    assert detector.where.known == [0, 1]
+    assert list(watch(detector, narrow, 50).values()) == [Shift("enter", 1, 0, 2)]
 
 
 def test_one_odd_block_changes_nothing() -> None:
@@ -202,20 +209,151 @@ def test_frames_that_never_change_are_a_world_too() -> None:
     detector = ShiftDetector()
     still, other = (rooms(23, centre, 0.0, 0.0, noise=0.0) for centre in (0.0, 1.0))
     assert watch(detector, still, 100) == {}
-    assert watch(detector, other, 100) == {2: Shift("open", 1, 2)}
-    assert watch(detector, still, 10) == {2: Shift("enter", 0, 2)}
+    assert watch(detector, other, 100) == {2: Shift("open", 0, 1, 2)}
+    assert watch(detector, still, 10) == {2: Shift("enter", 1, 0, 2)}
 
 
-def test_a_young_model_says_nothing() -> None:
+def test_three_blocks_are_too_few_to_say_no() -> None:
     detector = ShiftDetector()
-    watch(detector, rooms(19, 0.0, 0.0, 0.0), 5)
+    watch(detector, rooms(19, 0.0, 0.0, 0.0), 3)
     assert watch(detector, rooms(20, 50.0, 0.0, 0.0), 5) == {}
+
+
+def test_a_young_environment_refuses_what_no_blocks_of_one_world_would_show() -> None:
+    detector = ShiftDetector()
+    assert watch(detector, rooms(19, 0.0, 0.0, 0.0), 12) == {}
+    assert detector.models[0].young
+    assert watch(detector, rooms(20, 50.0, 0.0, 0.0), 12) == {2: Shift("open", 0, 1, 2)}
+
+
+# ---------------------------------------------------------------- candidates
+
+
+@pytest.mark.parametrize("blocks", [3, 10])
+def test_a_candidate_is_left_for_a_world_that_is_known_at_once(blocks: int) -> None:
+    detector, home = ShiftDetector(), rooms(32, 0.0, 0.5, 0.3)
+    watch(detector, home, 150)
+    assert watch(detector, rooms(33, 6.0, 0.5, 0.3), blocks) == {2: Shift("open", 0, 1, 2)}
+    assert detector.candidate
+    left = watch(detector, home, 20)
+    assert list(left.values()) == [Shift("enter", 1, 0, 2)], "a short visit is a visit"
+    assert detector.where.known == [0, 1]
+
+
+def test_a_candidate_is_confirmed_by_blocks_of_its_own() -> None:
+    detector = ShiftDetector()
+    watch(detector, rooms(34, 0.0, 0.5, 0.3), 150)
+    other = rooms(35, 6.0, 0.5, 0.3)
+    watch(detector, other, 2 + TRIAL - 1)
+    assert detector.candidate
+    watch(detector, other, 1)
+    assert not detector.candidate
+    assert detector.where.known == [0, 1]
+
+
+def test_an_odd_stretch_is_merged_back() -> None:
+    """Nothing but the stretch differs: what comes after it is the world from before."""
+    detector, home = ShiftDetector(), rooms(36, 0.0, 1.0, 0.0)
+    watch(detector, home, 200)
+    assert watch(detector, rooms(37, 9.0, 1.0, 0.0), 2) == {2: Shift("open", 0, 1, 2)}
+    found = watch(detector, home, 30)
+    assert [shift.kind for shift in found.values()] == ["merge"]
+    assert detector.where.known == [0]
+    assert detector.where.opened == [0, 0]
+    assert not detector.candidate
+    assert len(detector.models) == 1
+
+
+def test_a_confirmed_candidate_stays() -> None:
+    detector, home = ShiftDetector(), rooms(36, 0.0, 1.0, 0.0)
+    watch(detector, home, 200)
+    watch(detector, rooms(37, 9.0, 1.0, 0.0), 2)
+    detector.confirm()
+    watch(detector, home, 30)
+    assert detector.where.known == [0, 1]
+
+
+def test_pooled_models_are_that_of_all_their_blocks() -> None:
+    first, second, both = model_of(rooms(40, 0.0, 1.0, 0.0), 60), BlockModel(), BlockModel()
+    for _, block in zip(range(60), rooms(40, 0.0, 1.0, 0.0), strict=False):
+        both.add(block)
+    for _, block in zip(range(40), rooms(41, 2.0, 1.0, 0.0), strict=False):
+        both.add(block)
+        second.add(block)
+    first.pool(second)
+    assert first.blocks == both.blocks == 100
+    for name in ("mean", "within", "between", "share"):
+        np.testing.assert_allclose(getattr(first, name), getattr(both, name), atol=1e-9)
+
+
+def test_a_merge_counts_one_environment_to_another_and_moves_no_third() -> None:
+    detector = ShiftDetector()
+    worlds = [rooms(42, centre, 0.5, 0.0) for centre in (0.0, 6.0, 90.0)]
+    for world in worlds:
+        watch(detector, world, 80)
+    detector.merge(1, 0)
+    assert detector.where.known == [0, 2]
+    assert detector.where.opened == [0, 0, 2]
+    assert watch(detector, worlds[1], 40) == {2: Shift("enter", 2, 0, 2)}
+    assert watch(detector, worlds[2], 40) == {2: Shift("enter", 0, 2, 2)}
+    detector.merge(2, 0)
+    assert detector.where.environment == 0
+    assert (detector.where.known, detector.where.slots) == ([0], 2)
+
+
+@pytest.mark.parametrize(
+    ("index", "into", "message"),
+    [
+        (3, 0, r"environment must be a known environment, \[0, 1\], got 3"),
+        (0, 3, r"into must be a known environment, \[0, 1\], got 3"),
+        (1, 1, r"into must be another environment than 1, got 1"),
+    ],
+)
+def test_merges_of_what_is_not_there(index: int, into: int, message: str) -> None:
+    where = Whereabouts()
+    where.go(None, 1)
+    with pytest.raises(ValueError, match=message):
+        where.merge(index, into)
+
+
+# ---------------------------------------------------------------- limits, keeping
 
 
 def test_beyond_the_last_environment_nothing_opens_and_nothing_is_learnt() -> None:
     detector = ShiftDetector(max_environments=1)
     watch(detector, rooms(21, 0.0, 0.0, 0.0), 100)
     mean = detector.models[0].mean.copy()
-    assert watch(detector, rooms(22, 5.0, 0.0, 0.0), 50) == {}
+    found = watch(detector, rooms(22, 5.0, 0.0, 0.0), 50)
+    assert set(found.values()) == {Shift("full", 0, 0)}
     assert detector.suspects
     np.testing.assert_array_equal(detector.models[0].mean, mean)
+
+
+def test_beyond_the_last_environment_blocks_are_seen_as_the_nearest() -> None:
+    detector = ShiftDetector(max_environments=2)
+    first, second = rooms(24, 0.0, 0.5, 0.0), rooms(25, 9.0, 0.5, 0.0)
+    watch(detector, first, 100)
+    watch(detector, second, 100)
+    assert watch(detector, rooms(26, 2.0, 0.5, 0.0), 2) == {2: Shift("full", 1, 0)}
+    assert detector.where.environment == 0
+    assert detector.suspects
+    assert watch(detector, second, 5) == {2: Shift("enter", 0, 1, 2)}
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 40, 101, 104, 130])
+def test_going_on_from_a_saved_state_equals_never_having_stopped(blocks: int) -> None:
+    """In the middle of a visit, of evidence, and of a trial."""
+    stream = [*(b for _, b in zip(range(100), rooms(50, 0.0, 1.0, 0.5), strict=False))]
+    stream += [*(b for _, b in zip(range(60), rooms(51, 5.0, 1.0, 0.5), strict=False))]
+    whole, half, back = ShiftDetector(), ShiftDetector(), ShiftDetector()
+    for block in stream[:blocks]:
+        half.observe(block)
+        whole.observe(block)
+    back.load_state_dict(half.state_dict())
+    later = [whole.observe(block) for block in stream[blocks:]]
+    assert [back.observe(block) for block in stream[blocks:]] == later
+    assert back.suspects == whole.suspects
+    assert back.where == whole.where
+    for mine, theirs in zip(back.models, whole.models, strict=True):
+        np.testing.assert_array_equal(mine.mean, theirs.mean)
+        np.testing.assert_array_equal(mine.between, theirs.between)

@@ -12,18 +12,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from .fixed_features import DIMENSION
 
 Floats = npt.NDArray[np.float64]
 
-BLOCK = 64
-"""Frames in a block."""
-DIMENSION = 24
+WINDOWS = (1, 2, 4, 8, 16)
+"""Blocks whose mean is tested together: a great change shows in one, a small one only in many."""
+LONG = 8
+"""From this window on, chance averages out and the F distribution holds; below, the tails are those
+that the environment itself has shown."""
+LONG_SHARE = 0.75
+"""Of the deviations that make a short window odd, those for a long one: more of them must agree."""
+LEAST_BLOCKS = 8
+"""Independent blocks that a model must have seen before its own tails count. A younger one refuses
+only what hardly any blocks of one world would show."""
 MEMORY = 1000
 """Blocks that a model remembers; older ones fade."""
 # A model that has seen K independent blocks trusts its frames' correlation only so far: the scatter
@@ -34,43 +43,6 @@ RIDGE = 1e-4
 PRIOR_BLOCKS = 20
 PRIOR_LOG_MEAN, PRIOR_LOG_VARIANCE = math.log(0.5), 0.15
 CALIBRATION_MEMORY = 200
-
-
-class BlockFeatures:
-    """A random, never trained map of frames (B, C, H, W) in [0, 1] to (B, DIMENSION).
-
-    Two convolutions. 16 features are projections of what is there, wherever it is (mean and root
-    mean square over the frame), and 8 say where it is (moments of place up to the second).
-    """
-
-    def __init__(self, channels: int, device: torch.device) -> None:
-        generator = torch.Generator().manual_seed(0)
-
-        def kernels(*shape: int) -> Tensor:
-            drawn = torch.randn(*shape, generator=generator)
-            norms: Tensor = drawn.flatten(1).norm(dim=1)[:, None, None, None]
-            return drawn.div(norms).to(device)
-
-        def normal(*shape: int, scale: float) -> Tensor:
-            return (scale * torch.randn(*shape, generator=generator)).to(device)
-
-        self.first, self.first_bias = kernels(16, channels, 5, 5), normal(16, scale=0.1)
-        self.second, self.second_bias = kernels(48, 16, 3, 3), normal(48, scale=0.1)
-        self.what = normal(96, 16, scale=96**-0.5)
-        self.where = normal(48, 2, scale=48**-0.5)
-        y, x = torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
-        self.places = torch.stack([x, y, x * x, y * y]).flatten(1).to(device) / 256
-
-    def __call__(self, x_BCHW: Tensor) -> Tensor:
-        x = x_BCHW
-        if x.shape[-2:] != (32, 32):
-            x = F.interpolate(x, size=(32, 32), mode="area")
-        h = F.avg_pool2d(F.relu(F.conv2d(x, self.first, self.first_bias, padding=2)), 2)
-        h = F.relu(F.conv2d(h, self.second, self.second_bias, padding=1))
-        spread = (h.square().mean((2, 3)) + 1e-6).sqrt()
-        what = torch.cat([h.mean((2, 3)), spread], 1) @ self.what
-        where = torch.einsum("bfp,mp,fq->bqm", h.flatten(2), self.places, self.where)
-        return torch.cat([what, where.flatten(1)], 1)
 
 
 @dataclass(frozen=True)
@@ -88,6 +60,21 @@ class Block:
         centred = features_BD - mean
         covariance = centred.T @ centred / len(centred)
         return cls(mean, covariance, _effective(centred))
+
+    def state_dict(self) -> dict[str, Any]:
+        """As tensors and plain values."""
+        return {
+            "mean": torch.from_numpy(self.mean),
+            "covariance": torch.from_numpy(self.covariance),
+            "effective": self.effective,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Block:
+        """Inverse of `state_dict`."""
+        square = (DIMENSION, DIMENSION)
+        mean, covariance = _array(state["mean"], (DIMENSION,)), _array(state["covariance"], square)
+        return cls(mean, covariance, float(state["effective"]))
 
 
 def _effective(centred_BD: Floats) -> float:
@@ -108,7 +95,7 @@ class BlockModel:
         within, between: covariances (D, D) of frames about their block's mean, and of block means.
     """
 
-    def __init__(self, windows: tuple[int, ...]) -> None:
+    def __init__(self) -> None:
         self.blocks = 0
         self.mean = np.zeros(DIMENSION)
         self.within = np.zeros((DIMENSION, DIMENSION))
@@ -119,7 +106,7 @@ class BlockModel:
         """Of neighbouring block means, and of a block mean with itself, in standard deviations."""
         self.last: Floats | None = None
         self._scatter_now: Floats | None = None
-        self.calibration = {window: Calibration() for window in windows}
+        self.calibration = {window: Calibration() for window in WINDOWS}
 
     def add(self, block: Block) -> None:
         """Take in a block that belongs here."""
@@ -146,10 +133,58 @@ class BlockModel:
     def independent(self) -> float:
         """How many independent blocks those seen are worth, at least 1.
 
-        The correlation is taken at the upper end of what so many blocks can tell.
+        The correlation is taken at the upper end of what so many blocks can tell, and corrected for
+        the bias of its estimate about a mean that is estimated too (Kendall 1954).
         """
-        rho = min(0.97, self.correlation + 2 / math.sqrt(max(self.blocks, 1)))
+        blocks = max(self.blocks, 1)
+        bias = (1 + 4 * self.correlation) / blocks
+        rho = min(0.97, self.correlation + bias + 2 / math.sqrt(blocks * self._features()))
         return max(1.0, self.blocks * (1 - rho) / (1 + rho))
+
+    @property
+    def young(self) -> bool:
+        """Whether it has not seen enough to know how its blocks scatter."""
+        return self.independent < LEAST_BLOCKS
+
+    def _features(self) -> float:
+        """How many independent features block means have, at least 1: the participation ratio."""
+        deviations = np.sqrt(self.between.diagonal()) + 1e-9
+        correlations = self.between / np.outer(deviations, deviations)
+        total = float(np.trace(correlations))
+        return max(1.0, total**2 / (float(np.square(correlations).sum()) + 1e-9))
+
+    def pool(self, other: BlockModel) -> None:
+        """Take in the blocks of another environment, which turned out to be this one."""
+        total = max(self.blocks + other.blocks, 1)
+        weight = other.blocks / total
+        gap = other.mean - self.mean
+        self.within += weight * (other.within - self.within)
+        self.between += weight * (other.between - self.between)
+        self.between += weight * (1 - weight) * np.outer(gap, gap)
+        self.mean = self.mean + weight * gap
+        self.share += weight * (other.share - self.share)
+        self.products = self.products + weight * (other.products - self.products)
+        self.last, self._scatter_now = None, None
+        self.blocks = min(total, MEMORY)
+
+    def explains(self, mean: Floats, window: int, deviations: float) -> bool:
+        """Whether the mean of `window` blocks could have come from where the model's come from.
+
+        Args:
+            mean: (D,).
+            window: how many blocks.
+            deviations: how odd it must be not to be explained, in normal standard deviations.
+        """
+        probability = NormalDist().cdf(-LONG_SHARE * deviations)
+        if self.young:
+            # K blocks have shown how they scatter in K of D directions at most.
+            unseen = 1 + DIMENSION / max(self.blocks, 1)
+            limit = unseen * f_quantile(probability, DIMENSION, self.blocks - 1)
+        elif window in WINDOWS and window < LONG:
+            limit = self.calibration[window].limit(deviations)
+        else:
+            limit = f_quantile(probability, DIMENSION, self.independent)
+        return self.statistic(mean, window) <= limit
 
     def statistic(self, mean: Floats, window: int) -> float:
         """Squared distance of the mean of `window` blocks, about 1 if they belong here."""
@@ -162,6 +197,33 @@ class BlockModel:
         scatter = self._shrinkage(window) * self._scatter()
         gap = mean - self.mean
         return -0.5 * float(gap @ np.linalg.solve(scatter, gap) + np.linalg.slogdet(scatter)[1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that it knows, as tensors and plain values."""
+        return {
+            "blocks": self.blocks,
+            "share": self.share,
+            **{name: torch.from_numpy(getattr(self, name).copy()) for name in _ARRAYS},
+            "last": None if self.last is None else torch.from_numpy(self.last),
+            "calibration": [[c.count, c.mean, c.variance] for c in self.calibration.values()],
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> BlockModel:
+        """Inverse of `state_dict`.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is none.
+        """
+        model = cls()
+        model.blocks, model.share = int(state["blocks"]), float(state["share"])
+        for name in _ARRAYS:
+            shape = getattr(model, name).shape
+            setattr(model, name, _array(state[name], shape))
+        model.last = None if state["last"] is None else _array(state["last"], (DIMENSION,))
+        for window, values in zip(WINDOWS, state["calibration"], strict=True):
+            model.calibration[window] = Calibration(*values)
+        return model
 
     def _scatter(self) -> Floats:
         """Covariance of block means: as seen; before that is reliable, of the frames' shape."""
@@ -186,11 +248,22 @@ class BlockModel:
         return (window + 2 * pairs) / window**2 + 1 / self.independent
 
 
+_ARRAYS = ("mean", "within", "between", "products")
+
+
+def _array(tensor: Tensor, shape: tuple[int, ...]) -> Floats:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"blocks have shape {tuple(tensor.shape)}, not {shape}")
+    return np.array(tensor.cpu().numpy(), dtype=np.float64)
+
+
+@dataclass
 class Calibration:
     """Running mean and variance of the logarithm of a statistic where nothing has changed."""
 
-    def __init__(self) -> None:
-        self.count, self.mean, self.variance = 0, 0.0, 0.0
+    count: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
 
     def add(self, statistic: float) -> None:
         """Take in one more value."""
@@ -223,6 +296,8 @@ def f_quantile(probability: float, numerator: float, denominator: float) -> floa
         infinity where the approximation has no answer: few degrees of freedom, rare events.
     """
     z = -NormalDist().inv_cdf(probability)
+    if denominator <= 0:
+        return math.inf
     a, b = 2 / (9 * denominator), 2 / (9 * numerator)
     # ((1 − a) y − (1 − b))² = z² (a y² + b) for the cube root y.
     square = (1 - a) ** 2 - z * z * a

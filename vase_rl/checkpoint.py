@@ -14,14 +14,12 @@ from torch import Tensor
 from .config import VASEConfig
 from .environments import Environment, LossStatistics
 from .files import write_whole
-from .inference import Evidence
-from .moments import DIMENSION, Moments
 
 if TYPE_CHECKING:
     from .learner import VASE
 
 FORMAT = "vase_rl checkpoint"
-VERSION = 3
+VERSION = 4
 
 
 class CheckpointError(ValueError):
@@ -101,10 +99,8 @@ def state_of(vase: VASE) -> dict[str, Any]:
         "optimizer": vase.optimizer.state_dict(),
         "generator": vase.generator.get_state(),
         "environments": [_pack_environment(e) for e in vase.environments],
-        "environment": vase.environment,
-        "opened": vase.registry.opened,
+        "rule": vase.registry.rule.state_dict(),
         "updates": vase.updates,
-        "evidence": _pack_evidence(vase.evidence),
         "running_atypicality": vase.running_atypicality,
     }
 
@@ -115,10 +111,8 @@ def restore(vase: VASE, state: dict[str, Any]) -> None:
     vase.optimizer.load_state_dict(state["optimizer"])
     vase.generator.set_state(state["generator"].cpu())
     vase.registry.environments = [_unpack_environment(e) for e in state["environments"]]
-    vase.registry.index = int(state["environment"])
-    vase.registry.opened = list(state.get("opened", range(len(vase.environments))))
+    vase.registry.rule.load_state_dict(state["rule"])
     vase.updates = int(state["updates"])
-    vase.registry.evidence = _unpack_evidence(state["evidence"])
     vase.running_atypicality = state["running_atypicality"]
     _check_records(vase)
     if state["snapshot"] is not None:
@@ -133,25 +127,12 @@ def _check_records(vase: VASE) -> None:
     known, latents = vase.environments, vase.config.latents
     if [e.index for e in known] != list(range(len(known))):
         raise ValueError(f"environments are numbered {[e.index for e in known]}")
-    if set(vase.registry.opened) != set(range(len(known))):
-        raise ValueError(f"{len(known)} environments are known, opened are {vase.registry.opened}")
-    present = range(max(len(known), 1))
-    if len(known) > vase.config.max_environments or vase.environment not in present:
-        raise ValueError(f"environment {vase.environment} of {len(known)}")
+    slots = vase.registry.rule.where.slots
+    if slots != max(len(known), 1) or slots > vase.config.max_environments:
+        raise ValueError(f"{len(known)} environments are known, {slots} indices are taken")
     for vector in [vase.running_atypicality, *(e.latent_mask for e in known)]:
         if vector.shape != (latents,):
             raise ValueError(f"a latent mask has shape {tuple(vector.shape)}, not ({latents},)")
-    for e in known:
-        if e.moments.covariance.shape != (DIMENSION, DIMENSION):
-            raise ValueError(f"moments have shape {tuple(e.moments.covariance.shape)}")
-
-
-def _pack_moments(moments: Moments) -> dict[str, Any]:
-    return {
-        "count": moments.count,
-        "mean": moments.mean,
-        "covariance": moments.covariance,
-    }
 
 
 def _pack_environment(environment: Environment) -> dict[str, Any]:
@@ -160,12 +141,11 @@ def _pack_environment(environment: Environment) -> dict[str, Any]:
         "index": environment.index,
         "latent_mask": environment.latent_mask,
         "used_latents": environment.used_latents,
-        "moments": _pack_moments(environment.moments),
         "loss": [loss.count, loss.mean, loss.variance],
-        "frames": environment.frames,
         "updates": environment.updates,
-        "confirmed": environment.confirmed,
-        "trial": None if environment.trial is None else _pack_moments(environment.trial),
+        "name": environment.name,
+        "forbidden": environment.forbidden,
+        "merged_into": environment.merged_into,
     }
 
 
@@ -175,26 +155,9 @@ def _unpack_environment(state: dict[str, Any]) -> Environment:
         index=state["index"],
         latent_mask=mask,
         used_latents=state["used_latents"],
-        moments=Moments(**state["moments"]),
         loss=LossStatistics(*state["loss"]),
-        frames=state["frames"],
         updates=state["updates"],
-        confirmed=state["confirmed"],
-        trial=None if state["trial"] is None else Moments(**state["trial"]),
+        name=state["name"],
+        forbidden=state["forbidden"],
+        merged_into=state["merged_into"],
     )
-
-
-def _pack_evidence(evidence: Evidence | None) -> dict[str, Any] | None:
-    if evidence is None:
-        return None
-    return {
-        "environment": evidence.environment,
-        "batches": evidence.batches,
-        "moments": _pack_moments(evidence.moments),
-    }
-
-
-def _unpack_evidence(state: dict[str, Any] | None) -> Evidence | None:
-    if state is None:
-        return None
-    return Evidence(state["environment"], state["batches"], Moments(**state["moments"]))

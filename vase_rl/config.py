@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 Likelihood = Literal["bernoulli", "gaussian"]
 CapacityForm = Literal["squared", "absolute", "bounded"]
-InferenceRule = Literal["moments", "algorithm1"]
+InferenceRule = Literal["blocks", "algorithm1"]
 MaskUpdates = Literal["entry", "hysteresis", "every"]
 SnapshotSync = Literal["switch", "interval", "both"]
 EncoderDistance = Literal["wasserstein", "kl"]
@@ -112,9 +112,9 @@ class VASEConfig:
     """Training steps between two estimates of the used latents."""
 
     # --- inferring the environment (eq. 6, Algorithm 1) ---
-    inference: InferenceRule = "moments"
-    """"algorithm1": the paper's rule; "moments": a two-sample test of the batch against what each
-    environment's frames looked like."""
+    inference: InferenceRule = "blocks"
+    """"algorithm1": the paper's rule; "blocks": what blocks of consecutive frames look like, beside
+    what those of each environment looked like and how much they differed."""
     loss_test: LossTest = "upper"
     """Algorithm 1's test of the reconstruction loss: "upper" is κ's, as printed; "two_sided" also
     refuses a loss that is far below what the environment's batches cost."""
@@ -123,18 +123,13 @@ class VASEConfig:
     loss_deviations: float = 4.0
     """The two-sided test accepts a loss within so many standard deviations of the environment's
     batches."""
-    shift_threshold: float = 3.0
-    """F statistic (1 is expected of a batch that belongs) above which an environment does not
-    explain a batch."""
+    shift_deviations: float = 4.0
+    """How odd blocks must be before they speak for another environment, in standard deviations of
+    what is usual in the present one. More are surer and later."""
+    block_frames: int = 64
+    """Consecutive frames whose mean is compared. Batches should hold a multiple of it."""
     persistence: int = 2
-    """Batches in a row that must agree before the environment changes."""
-    minimum_effective_frames: float = 12.0
-    """Effective sample size below which a batch is not tested, for its frames are too alike."""
-    moments_memory: int = 20_000
-    """Frames that the moments of an environment remember."""
-    confirmation_frames: int = 1000
-    """Independent frames after which a new environment is confirmed, or merged back into a known
-    one whose frames look like its own."""
+    """Algorithm 1: batches in a row that must agree before the environment changes."""
     burn_in: int = 500
     """Training steps in an environment before Algorithm 1 may leave it."""
 
@@ -253,12 +248,11 @@ class VASEConfig:
         "compact-detail" learns more of each world's shapes and holds them less exactly.
         "dmlab-compact" is "dmlab" (64×64, RGB, Gaussian likelihood, its λ) for thousands of
         training steps: the compact networks' schedule, with β = 8 in place of the capacity that
-        rises over 100,000 steps, and a `shift_threshold` for frames that resemble each other for
-        longer than neighbours' correlation tells.
+        rises over 100,000 steps.
 
         The rows carry the table's numbers, γ, C_max, δC, λ, κ and τ, with λ0 and λ1 in proportion
         to λ, and for "dmlab" colour and a Gaussian likelihood. Everything else is this program's
-        default, in particular the rule that infers environments (`inference="moments"`), the
+        default, in particular the rule that infers environments (`inference="blocks"`), the
         snapshot (`snapshot_sync="switch"`), the mask (inferred on entry) and the dreaming weights
         (the sweep's 20 and 1000). κ therefore acts only with `inference="algorithm1"`, and τ only
         with `snapshot_sync="interval"` or "both"; `as_printed` sets both.
@@ -305,17 +299,17 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 _POSITIVE_INTEGERS = (
     "image_size", "space_to_depth", "hidden", "latents", "max_environments", "batch_size",
-    "minimum_active", "used_interval", "persistence", "moments_memory", "confirmation_frames",
-    "dream_batch_size", "snapshot_interval",
+    "minimum_active", "used_interval", "persistence", "block_frames", "dream_batch_size",
+    "snapshot_interval",
 )  # fmt: skip
 _POSITIVE_NUMBERS = (
     "gaussian_std", "learning_rate", "atypicality_threshold", "atypicality_upper",
-    "used_noise_threshold", "loss_tolerance", "loss_deviations", "shift_threshold",
+    "used_noise_threshold", "loss_tolerance", "loss_deviations", "shift_deviations",
 )  # fmt: skip
 _NON_NEGATIVE_NUMBERS = (
     "gamma", "beta", "capacity_max", "capacity_rate", "capacity_start", "atypicality_lower",
     "beta_warm_up", "burn_in",
-    "minimum_effective_frames", "encoder_dreaming_weight", "decoder_dreaming_weight",
+    "encoder_dreaming_weight", "decoder_dreaming_weight",
 )  # fmt: skip
 _FLAGS = ("clustering", "dreaming", "masking", "reset_optimizer")
 
@@ -367,7 +361,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             image_size=64, filters=(32, 64, 64), latents=24, channels=3, likelihood="gaussian",
             initialisation="he", beta=8.0, capacity_rate=1e-4,
             atypicality_threshold=2.0, atypicality_lower=1.0, atypicality_upper=4.0,
-            decoder_dreaming_weight=1.0, shift_threshold=10.0,
+            decoder_dreaming_weight=1.0,
         ),
     },
     "imagination": dict(

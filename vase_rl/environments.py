@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .moments import Moments
-
 # The average loss of an environment follows its recent batches: a plain mean would keep the high
 # losses of the first steps for ever.
 LOSS_MEMORY = 100
@@ -31,26 +29,29 @@ class LossStatistics:
 
 @dataclass
 class Environment:
-    """One environment s: its mask aˢ, used latents uˢ, loss L̃ˢ and moments."""
+    """One environment s: its mask aˢ, used latents uˢ and loss L̃ˢ."""
 
     index: int
     latent_mask: Tensor
     """bool (N,): True where the latent is active."""
     used_latents: Tensor
     """bool (N,): True where the reconstruction depends on the latent."""
-    moments: Moments
     loss: LossStatistics = field(default_factory=LossStatistics)
-    frames: int = 0
-    """Frames that the moments were taken from."""
     updates: int = 0
     """Training steps spent in the environment."""
-    confirmed: bool = False
-    """Whether it is known to be none of the environments before it."""
-    trial: Moments | None = None
-    """Moments of the frames since it was opened, until it is confirmed. The frames that opened it
-    were chosen for being odd, and say nothing about whether it repeats a known world."""
+    name: str = ""
+    """Given by `VASE.rename`."""
+    forbidden: bool = False
+    """Whether its frames are recognised, but neither learnt from nor dreamt of."""
+    merged_into: int | None = None
+    """Index of the environment that its frames count to since a merge."""
 
     @property
     def loss_mean(self) -> float:
         """Average reconstruction loss when last experienced, in nats."""
         return self.loss.mean
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is learnt from and dreamt of."""
+        return not self.forbidden and self.merged_into is None

@@ -1,13 +1,12 @@
-"""Which environment is this? Algorithm 1 and eq. 6, and the test that stands in for them online.
+"""Which environment is this? Algorithm 1 and eq. 6, as the paper has them.
 
-Both rules answer for one batch: the index of the known environment that explains it, or None. A
-change of environment takes several batches in a row that agree (`Evidence`).
+The rule that stands in for them online is in `shifts`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from .config import VASEConfig
 from .distributions import loss_floor
 from .environments import Environment
-from .moments import Moments, two_sample_f
+from .whereabouts import Shift, Whereabouts
 
 
 def algorithm_1(
@@ -56,118 +55,70 @@ def loss_fits(candidate: Environment, loss: float, config: VASEConfig) -> bool:
     return loss - floor <= config.loss_tolerance * (candidate.loss_mean - floor)
 
 
-def moments_rule(
-    batch: Moments,
-    effective_frames: float,
-    environments: list[Environment],
-    current: int,
-    config: VASEConfig,
-) -> int | None:
-    """The environment whose frames looked like these, or None.
+class Persistence:
+    """Goes where Algorithm 1 points once several batches in a row agree; once is as printed.
 
-    The present environment is kept as long as it explains the batch; otherwise the most likely
-    one of those that do. An environment of fewer frames than twice `minimum_effective_frames` is
-    not known well enough to say no.
+    Args:
+        max_environments: when so many are open, batches of further ones are not learnt.
+        needed: how many batches must agree.
+
+    Attributes:
+        where: which environments are known, and which is the present one.
     """
-    explaining = [
-        e
-        for e in environments
-        if e.frames < 2 * config.minimum_effective_frames
-        or resembles(batch, e.moments, effective_frames, config)
-    ]
-    if any(e.index == current for e in explaining):
-        return current
-    return most_likely(batch, explaining) if explaining else None
 
+    candidate = False
+    """The paper knows no candidates."""
 
-def resembles(
-    batch: Moments, reference: Moments, effective_frames: float, config: VASEConfig
-) -> bool:
-    """Whether a batch could have come from where the reference comes from.
+    def __init__(self, max_environments: int, needed: int) -> None:
+        self.max_environments, self.needed = max_environments, needed
+        self.where = Whereabouts()
+        self._verdict: int | None = None
+        self._count = 0
 
-    The fewer independent frames a batch is worth, the rarer an accident must be to count: below
-    `minimum_effective_frames` the threshold grows in proportion.
-    """
-    shortage = max(1.0, config.minimum_effective_frames / effective_frames)
-    threshold = config.shift_threshold * shortage
-    return two_sample_f(batch, reference, effective_frames) <= threshold
+    @property
+    def suspects(self) -> bool:
+        """Whether the last batch spoke against the present environment."""
+        return self._count > 0
 
+    def observe(self, verdict: int | None) -> list[Shift]:
+        """Take in what the rule says of the next batch (None: a new environment).
 
-def same_world(
-    candidate: Environment, environments: list[Environment], config: VASEConfig
-) -> Environment | None:
-    """The known environment that explains all frames since the candidate was opened, or None."""
-    batch = candidate.trial
-    if batch is None:
-        return None
-    known = [
-        e
-        for e in environments
-        if e is not candidate and resembles(batch, e.moments, batch.count, config)
-    ]
-    return environments[most_likely(batch, known)] if known else None
+        Returns:
+            The changes that it completes, mostly none.
+        """
+        if verdict == self.where.environment:
+            self._count = 0
+            return []
+        self._count = self._count + 1 if verdict == self._verdict and self._count else 1
+        self._verdict = verdict
+        if self._count < self.needed:
+            return []
+        if verdict is None and self.where.slots == self.max_environments:
+            return [Shift("full", self.where.environment, self.where.environment)]
+        blocks, self._count = self._count, 0
+        return [self.where.go(verdict, blocks)]
 
+    def confirm(self) -> None:
+        """Every environment is confirmed already."""
 
-def f_statistics(
-    batch: Moments, effective_frames: float, environments: list[Environment]
-) -> list[float]:
-    """`two_sample_f` of the batch against every environment, in order."""
-    return [two_sample_f(batch, e.moments, effective_frames) for e in environments]
+    def merge(self, index: int, into: int) -> Shift:
+        """Count the batches of an environment to another one from now on."""
+        self._count = 0
+        return self.where.merge(index, into)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later decisions depend on, as plain values."""
+        return {
+            "where": self.where.state_dict(),
+            "verdict": self._verdict,
+            "count": self._count,
+        }
 
-def most_likely(batch: Moments, environments: list[Environment]) -> int:
-    """Index of the environment with the highest Gaussian likelihood of the batch's features."""
-    return max(environments, key=lambda e: _log_likelihood(batch, e.moments)).index
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`.
 
-
-def _log_likelihood(batch: Moments, reference: Moments) -> float:
-    """Expected log density, per frame and up to a constant, of N(reference) under the batch."""
-    covariance = reference.covariance
-    scale = covariance.diagonal().mean().clamp(min=1e-9)
-    covariance = covariance + 1e-3 * scale * torch.eye(
-        len(covariance), dtype=covariance.dtype, device=covariance.device
-    )
-    gap = batch.mean - reference.mean
-    spread = batch.covariance + torch.outer(gap, gap)
-    trace = torch.linalg.solve(covariance, spread).diagonal().sum()
-    return -0.5 * float(trace + torch.linalg.slogdet(covariance).logabsdet)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Batches in a row that speak against the present environment, all for the same one."""
-
-    environment: int | None
-    """The known environment they speak for, or None: a new one."""
-    batches: int
-    moments: Moments
-
-    def supported_by(
-        self, verdict: int | None, batch: Moments, effective_frames: float, config: VASEConfig
-    ) -> bool:
-        """Whether one more batch says the same; strangers must also resemble each other."""
-        if verdict != self.environment:
-            return False
-        if verdict is not None:
-            return True
-        return resembles(batch, self.moments, effective_frames, config)
-
-    def with_batch(self, batch: Moments, config: VASEConfig) -> Evidence:
-        merged = self.moments.merged(batch, config.moments_memory)
-        return Evidence(self.environment, self.batches + 1, merged)
-
-
-def weigh(
-    evidence: Evidence | None,
-    verdict: int | None,
-    batch: Moments,
-    effective_frames: float,
-    current: int,
-    config: VASEConfig,
-) -> Evidence | None:
-    """Evidence after one more batch; None once the present environment explains a batch."""
-    if verdict == current:
-        return None
-    if evidence is not None and evidence.supported_by(verdict, batch, effective_frames, config):
-        return evidence.with_batch(batch, config)
-    return Evidence(verdict, 1, batch)
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        self.where.load_state_dict(state["where"])
+        self._verdict, self._count = state["verdict"], int(state["count"])

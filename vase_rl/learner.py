@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import Block
 from .checkpoint import load_state, save_state
 from .config import VASEConfig
 from .devices import resolve_device
 from .distributions import expected_pixels, negative_log_likelihood
 from .dreaming import Dream, dream
 from .environments import Environment
+from .fixed_features import FixedFeatures
 from .frames import to_frames, to_tensor
-from .inference import (
-    Evidence,
-    algorithm_1,
-    f_statistics,
-    moments_rule,
-    most_likely,
-    resembles,
-)
+from .inference import Persistence, algorithm_1
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
-from .moments import FixedFeatures, Moments, effective_sample_size
 from .networks import VASENetworks
 from .objective import training_losses
-from .registry import Move, Registry
+from .registry import Registry, Status
 from .reports import Inference, UpdateReport
+from .shifts import ShiftDetector
+from .whereabouts import Shift
 
 # Weight of one batch in the running atypicality that hysteresis looks at: one batch is noisy.
 ATYPICALITY_WEIGHT = 0.05
@@ -81,6 +78,10 @@ class VASE:
         self.snapshot: VASENetworks | None = None
         self.snapshot_environments = 0
         self.running_atypicality = torch.zeros(config.latents, device=self.device)
+        self.on_change: Callable[[VASE, UpdateReport], None] | None = None
+        """Called at the end of every update that has changed which environments are known, which
+        is the present one, or its status. It may call `confirm`, `merge`, `rename` and `forbid`;
+        it is not saved."""
         self._warned_full = False
 
     @property
@@ -94,9 +95,17 @@ class VASE:
         return self.registry.index
 
     @property
-    def evidence(self) -> Evidence | None:
-        """Batches in a row that speak for leaving the present environment."""
-        return self.registry.evidence
+    def status(self) -> Status:
+        """Of the present environment: "candidate", it may yet be merged back into a known one;
+        "confirmed"; or "recognised", it is confirmed and was known when it was entered."""
+        return self.registry.status
+
+    @property
+    def paused(self) -> bool:
+        """Whether frames that come now must not be learnt from: the last ones spoke against the
+        present environment, or it is forbidden."""
+        forbidden = bool(self.environments) and self.registry.present.forbidden
+        return self.registry.rule.suspects or forbidden
 
     # ---------------------------------------------------------------- learning
 
@@ -119,28 +128,32 @@ class VASE:
             FloatingPointError: a loss is not finite; the weights stay as they were.
         """
         x = to_tensor(frames, self.config, self.device)
-        before, known = self.environment, len(self.environments)
-        move = self._infer_and_enter(x)
-        held = move.kind in ("hold", "full")
-        new = move.kind == "open"
-        if held:
+        before, known, status = self.environment, len(self.environments), self.status
+        shifts, accepted = self._infer_and_enter(x)
+        kinds = [shift.kind for shift in shifts]
+        held = self.registry.rule.suspects
+        if accepted is None or self.paused:
             losses: dict[str, float] = {}
             samples = self._sample(x)
         else:
-            losses, samples = self._train(self._thinned(x))
-        present = self.registry.present
-        return UpdateReport(
+            losses, samples = self._train(self._thinned(accepted))
+        report = UpdateReport(
             environment=self.environment,
-            new_environment=new,
-            shift=self.environment != before or (new and known > 0),
-            merged=len(self.environments) < known + new,
+            new_environment="open" in kinds or not known,
+            shift=known > 0 and (self.environment != before or "open" in kinds),
+            merged="merge" in kinds,
             candidate=held,
-            trained=not held,
-            latent_mask=_array(present.latent_mask),
+            trained=bool(losses),
+            blocks=shifts[-1].blocks if shifts else 0,
+            status=self.status,
+            latent_mask=_array(self.registry.present.latent_mask),
             atypicality=_array(atypicality(samples)),
             losses=losses,
             updates=self.updates,
         )
+        if self.on_change is not None and (shifts or not known or status != self.status):
+            self.on_change(self, report)
+        return report
 
     @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
@@ -158,34 +171,45 @@ class VASE:
         losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
         return losses
 
-    def _infer_and_enter(self, x: Tensor) -> Move:
-        """Algorithm 1 with persistence: find out where a batch belongs, and go there."""
-        batch, effective = self._moments(x)
+    def _infer_and_enter(self, x: Tensor) -> tuple[list[Shift], Tensor | None]:
+        """Find out where a batch belongs, block by block, and go there.
+
+        Returns:
+            The changes, and the frames that belong to where the learner is now.
+        """
         if not self.environments:
-            self._open(batch, x, frames=len(x))
-            return Move("open", 0)
+            self._open(x)
         if not self.config.clustering:
-            return Move("stay", 0)
-        verdict = self._verdict(x, batch, effective)
-        move = self.registry.consider(verdict, batch, effective, len(x))
-        if move.kind == "stay" and self.registry.is_due():
-            self._decide(x)
-        elif move.kind in ("enter", "open"):
-            self._leave(move, x)
-        elif move.kind == "full":
-            self._stay_out(move, x)
-        return move
+            return [], x
+        shifts: list[Shift] = []
+        accepted: list[Tensor] = []
+        for frames, found in self._observed(x):
+            for shift in found:
+                self._follow(shift, frames)
+            if found:
+                accepted.clear()
+            if not self.registry.rule.suspects:
+                accepted.append(frames)
+            shifts += found
+        return shifts, torch.cat(accepted) if accepted else None
 
-    def _moments(self, x: Tensor) -> tuple[Moments, float]:
-        """Moments of a batch, and the number of independent frames that they rest on."""
-        features = self.features(x)
-        batch, effective = Moments.of(features), effective_sample_size(features)
-        batch.count = effective
-        return batch, effective
+    def _observed(self, x: Tensor) -> Iterator[tuple[Tensor, list[Shift]]]:
+        """Parts of a batch, and the changes that the rule sees in each."""
+        rule = self.registry.rule
+        if isinstance(rule, Persistence):
+            yield x, rule.observe(self._verdict(x))
+            return
+        for frames, block in self._blocks(x):
+            yield frames, rule.observe(block)
 
-    def _verdict(self, x: Tensor, batch: Moments, effective: float) -> int | None:
-        if self.config.inference == "moments":
-            return moments_rule(batch, effective, self.environments, self.environment, self.config)
+    def _blocks(self, x: Tensor) -> list[tuple[Tensor, Block]]:
+        """A batch cut into as many parts of about `block_frames` as it has."""
+        features = self.features(x).double().cpu().numpy()
+        parts = max(1, len(x) // self.config.block_frames)
+        cut = np.array_split(features, parts)
+        return list(zip(x.tensor_split(parts), map(Block.of, cut), strict=True))
+
+    def _verdict(self, x: Tensor) -> int | None:
         present = self.registry.present
         if present.updates < self.config.burn_in:
             return self.environment
@@ -201,47 +225,44 @@ class VASE:
         loss = self._reconstruction_loss(x, z, likely)
         return likely, algorithm_1(likely, loss, batch_mask, self.config)
 
-    def _leave(self, move: Move, x: Tensor) -> None:
-        """Take stock of the present environment, then go where the evidence points."""
-        self._decide(x)
-        self._estimate_used(self.registry.present)
+    def _follow(self, shift: Shift, x: Tensor) -> None:
+        """Go where the rule has gone, with frames of there."""
+        if shift.kind == "merge":
+            self._forget(shift)
+        elif shift.kind == "full":
+            self._warn_full()
+        else:
+            self._take_stock(self.environments[shift.left])
+            if shift.kind == "open":
+                self._open(x)
+        self.running_atypicality = atypicality(self._sample(x))
+
+    def _take_stock(self, left: Environment) -> None:
+        """Of the environment that is left: what it used, and the networks as they are."""
+        self._estimate_used(left)
         if self.config.snapshot_sync in ("switch", "both"):
             self._sync_snapshot()
         if self.config.reset_optimizer:
             self.optimizer.state.clear()
-        if move.kind == "open":
-            assert move.evidence is not None
-            frames = move.evidence.batches * len(x)
-            self._open(move.evidence.moments, x, frames)
-        else:
-            self.registry.index = move.environment
-            self.running_atypicality = atypicality(self._sample(x))
 
-    def _decide(self, x: Tensor) -> None:
-        """Confirm the present environment, or give it up."""
-        if self.registry.decide():
-            self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
-            self.running_atypicality = atypicality(self._sample(x))
+    def _forget(self, merge: Shift) -> None:
+        self.registry.forget(merge.left, merge.environment)
+        self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
 
-    def _stay_out(self, move: Move, x: Tensor) -> None:
-        """All environments are taken: see the frames as the nearest one, and learn nothing."""
-        self._decide(x)
-        if len(self.environments) < self.config.max_environments:
-            return  # there is room after all, for the next batch that says the same
-        if move.environment != self.environment:
-            self._leave(move, x)
-        if not self._warned_full:
-            self._warned_full = True
-            warnings.warn(
-                f"all {self.config.max_environments} environments (max_environments) are taken: "
-                "frames of further ones are encoded as the nearest known environment and not "
-                "learnt from, so that nothing known is overwritten",
-                RuntimeWarning,
-                stacklevel=_FRAMES_TO_CALLER,
-            )
+    def _warn_full(self) -> None:
+        if self._warned_full:
+            return
+        self._warned_full = True
+        warnings.warn(
+            f"all {self.config.max_environments} environments (max_environments) are taken: "
+            "frames of further ones are encoded as the nearest known environment and not "
+            "learnt from, so that nothing known is overwritten",
+            RuntimeWarning,
+            stacklevel=_FRAMES_TO_CALLER,
+        )
 
-    def _open(self, moments: Moments, x: Tensor, frames: int) -> None:
-        """Allocate environment m + 1 and infer its latent mask from the batch."""
+    def _open(self, x: Tensor) -> None:
+        """Infer the latent mask of a new environment from its first frames."""
         ones = torch.ones(self.config.latents, dtype=torch.bool, device=self.device)
         alpha = atypicality(self._sample(x))
         # The first environment meets an untrained encoder: there is nothing to protect yet.
@@ -249,7 +270,7 @@ class VASE:
         if first and self.config.initialisation == "he":
             self.networks.decoder.centre_on(x, self.config)
         mask = ones if first or not self.config.masking else entry_mask(alpha, self.config)
-        self.registry.open(mask, moments, frames)
+        self.registry.open(mask)
         self.running_atypicality = alpha
 
     def _train(self, x: Tensor) -> tuple[dict[str, float], Tensor]:
@@ -284,7 +305,11 @@ class VASE:
             return None
         masks = torch.stack([e.latent_mask for e in self.environments])
         used = torch.stack([e.used_latents for e in self.environments])
-        past = [i for i in range(self.snapshot_environments) if i != self.environment]
+        past = [
+            e.index
+            for e in self.environments[: self.snapshot_environments]
+            if e.alive and e.index != self.environment
+        ]
         if not self.config.clustering:
             # The only environment holds all worlds so far; the present mask is that of the last.
             past, masks = [0], torch.ones_like(masks)
@@ -339,6 +364,58 @@ class VASE:
         noise = tolerated_noise(self.networks.decoder, z, s, self.config)
         environment.used_latents = used_latents(noise, environment.latent_mask, self.config)
 
+    # ---------------------------------------------------------------- what a user says
+
+    def confirm(self) -> None:
+        """Keep the present environment: from now on it is not merged back by itself.
+
+        Raises:
+            RuntimeError: before the first `update`.
+        """
+        self._require_environment("confirm")
+        self.registry.rule.confirm()
+
+    def merge(self, environment: int, into: int) -> None:
+        """Count the frames of an environment to another one, from now on and for ever.
+
+        What the networks have learnt stays. If the environment was the last that was opened, its
+        index is free again; otherwise it stays empty, for no other may change its index.
+
+        Args:
+            environment: index of the one that is given up.
+            into: index of the one that stays.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            ValueError: they are not two known environments.
+        """
+        self._require_environment("merge")
+        self._forget(self.registry.rule.merge(environment, into))
+
+    def rename(self, environment: int, name: str) -> None:
+        """Give an environment a name, as `info["vase"]["name"]` and `inspect` show it.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            ValueError: no such environment.
+        """
+        self.environments[self.registry.checked(environment, "rename")].name = str(name)
+
+    def forbid(self, environment: int, forbidden: bool = True) -> None:
+        """Recognise an environment from now on, but neither learn from it nor dream of it.
+
+        For what is no world: menus, loading screens, a covered camera.
+
+        Args:
+            environment: its index.
+            forbidden: False allows it again.
+
+        Raises:
+            RuntimeError: before the first `update`.
+            ValueError: no such environment.
+        """
+        self.environments[self.registry.checked(environment, "forbid")].forbidden = forbidden
+
     # ---------------------------------------------------------------- reading
 
     @torch.no_grad()
@@ -354,15 +431,14 @@ class VASE:
         """
         self._require_environment("infer")
         x = to_tensor(frames, self.config, self.device)
-        batch, effective = self._moments(x)
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.
         alpha = atypicality(torch.cat([mean - std, mean + std]))
-        if self.config.inference == "algorithm1":
+        if isinstance(self.registry.rule, Persistence):
             environment, verdict = self._algorithm_1(x, mean, alpha)
-            known = verdict is not None
+            known, statistics = verdict is not None, np.full(len(self.environments), np.nan)
         else:
-            environment, known = self._explain(batch, effective)
+            environment, known, statistics = self._explain(x, self.registry.rule)
         return Inference(
             environment=environment.index,
             known=known,
@@ -370,35 +446,35 @@ class VASE:
             atypicality=_array(alpha),
             reconstruction_loss=self._reconstruction_loss(x, mean, environment),
             probabilities=_array(self._classify(x)),
-            f_statistics=np.asarray(
-                f_statistics(batch, effective, self.environments), dtype=np.float32
-            ),
+            shift_statistics=statistics.astype(np.float32),
         )
 
     def recognise(self, frames: np.ndarray) -> int:
         """Index of the known environment that a batch most likely comes from, as `infer` says.
 
-        The rule of moments needs neither encoder nor decoder, so this costs far less than `infer`.
+        The rule of blocks needs neither encoder nor decoder, so this costs far less than `infer`.
 
         Raises:
             RuntimeError: before the first `update`.
             TypeError, ValueError: as `frames.to_tensor`.
         """
-        if self.config.inference == "algorithm1":
+        rule = self.registry.rule
+        if isinstance(rule, Persistence):
             return self.infer(frames).environment
         self._require_environment("recognise")
-        return self._explain(*self._moments(to_tensor(frames, self.config, self.device)))[0].index
+        return self._explain(to_tensor(frames, self.config, self.device), rule)[0].index
 
-    def _explain(self, batch: Moments, effective: float) -> tuple[Environment, bool]:
-        """The most likely environment of a batch by its moments, and whether it explains it.
+    def _explain(
+        self, x: Tensor, rule: ShiftDetector
+    ) -> tuple[Environment, bool, np.ndarray[Any, Any]]:
+        """The most likely environment of a batch by its blocks, whether it explains it, and how
+        foreign the batch is to every environment.
 
         Unlike `update`, no preference for the present environment: readers ask about any frames.
         """
-        explaining = [
-            e for e in self.environments if resembles(batch, e.moments, effective, self.config)
-        ]
-        index = most_likely(batch, explaining or self.environments)
-        return self.environments[index], bool(explaining)
+        blocks = [block for _, block in self._blocks(x)]
+        index, known, statistics = rule.explain(blocks)
+        return self.environments[index], known, np.array(statistics)
 
     @torch.no_grad()
     def reconstruction_loss(self, frames: np.ndarray, environment: int | None = None) -> float:
@@ -416,15 +492,6 @@ class VASE:
         seen_as = self._known(environment, "reconstruction_loss")
         x = to_tensor(frames, self.config, self.device)
         return self._reconstruction_loss(x, self.networks.encoder(x)[0], seen_as)
-
-    @torch.no_grad()
-    def effective_frames(self, frames: np.ndarray) -> float:
-        """How many independent frames a batch in temporal order is worth, from 1 to B.
-
-        Raises:
-            TypeError, ValueError: as `frames.to_tensor`.
-        """
-        return effective_sample_size(self.features(to_tensor(frames, self.config, self.device)))
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -479,15 +546,7 @@ class VASE:
 
     def _known(self, environment: int | None, what: str) -> Environment:
         """The environment of an index, the present one of None."""
-        self._require_environment(what)
-        index = self.environment if environment is None else environment
-        whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
-        if not (whole and 0 <= index < len(self.environments)):
-            raise ValueError(
-                f"environment must be an integer from 0 to {len(self.environments) - 1}, the "
-                f"environments known so far, got {environment!r}"
-            )
-        return self.environments[index]
+        return self.environments[self.registry.checked(environment, what)]
 
     # ---------------------------------------------------------------- keeping
 
@@ -533,7 +592,10 @@ class VASE:
     def _classify(self, x: Tensor) -> Tensor:
         """q(s|x) over the known environments, averaged over the batch (A.2)."""
         logits: Tensor = self.networks.classifier(self.networks.encoder.features(x))
-        return logits[:, : len(self.environments)].softmax(1).mean(0)
+        known = logits[:, : len(self.environments)]
+        gone = [e.index for e in self.environments if e.merged_into is not None]
+        known[:, gone] = -math.inf
+        return known.softmax(1).mean(0)
 
     @torch.no_grad()
     def _reconstruction_loss(self, x: Tensor, z: Tensor, environment: Environment) -> float:

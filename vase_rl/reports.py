@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .registry import Status
+
 
 @dataclass(frozen=True)
 class UpdateReport:
@@ -23,6 +25,10 @@ class UpdateReport:
     candidate: bool
     """Whether the batch speaks for another environment and was held back from training."""
     trained: bool
+    blocks: int
+    """Where something has changed, how many of the last blocks belong to the environment."""
+    status: Status
+    """Of the environment: "candidate", "confirmed" or "recognised" (`VASE.status`)."""
     latent_mask: np.ndarray
     """aˢ, bool (N,)."""
     atypicality: np.ndarray
@@ -49,5 +55,6 @@ class Inference:
     """−log p(x|z, s) in nats per frame."""
     probabilities: np.ndarray
     """q(s|x) averaged over the batch, float32 (environments,), sums to 1."""
-    f_statistics: np.ndarray
-    """How foreign the batch is to each environment (1: not at all), float32 (environments,)."""
+    shift_statistics: np.ndarray
+    """How foreign the batch is to each environment, float32 (environments,): about 1 or below where
+    it belongs. NaN for one that was merged, and for all with the paper's rule."""

@@ -143,6 +143,8 @@ class Observer:
             "new_environment": bool(change.new_environment),
             "reconstruction_loss": float(self.stream.reconstruction_loss),
             "updates": int(self.stream.vase.updates),
+            "status": self.stream.status,
+            "name": self.stream.name,
         }
 
 

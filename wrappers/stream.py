@@ -3,7 +3,7 @@
 Frames arrive one step at a time, from one environment or several. Nothing is learnt from before it
 is tested: fresh frames gather to a block, `VASE.update` says whether the block belongs to the
 present world, and only then do its frames join the window that training draws from. A block that
-speaks for another world is held in quarantine until that world is confirmed.
+speaks for another world is held in quarantine until the learner goes there, or stays.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..learner import VASE
+from ..registry import Status
 from ..reports import UpdateReport
+from ..shifts import LONG_PERSISTENCE
 from .view import PolicyView, Precision, View
 
-# A block of frames that resemble each other too much to be tested grows up to so many batches.
-LARGEST_BLOCK = 16
-# ... until it is worth so many times the least number of independent frames: at the least itself,
-# chance decides too often how much a block seems worth.
-COMFORT = 2
 # Frozen, the environment is inferred from so many recent frames, every so many frames.
 RECENT_FRAMES = 64
 INFERENCE_INTERVAL = 16
@@ -103,7 +100,7 @@ class FrameStream:
         self._fresh: list[list[np.ndarray]] = []
         self._last_count = 0
         self._last: np.ndarray | None = None
-        self._held: list[np.ndarray] = []
+        self._held: deque[np.ndarray] = deque(maxlen=LONG_PERSISTENCE)
         self._window: deque[np.ndarray] = deque(maxlen=self.config.window_frames)
         self._recent: list[deque[np.ndarray]] = []
         self._since_inference = 0
@@ -120,6 +117,17 @@ class FrameStream:
         return self._environment if self._environment < known else self.vase.environment
 
     @property
+    def status(self) -> Status:
+        """Of that environment, as `VASE.status`; a stream that does not train recognises only."""
+        return self.vase.status if self._training else "recognised"
+
+    @property
+    def name(self) -> str:
+        """Of that environment, as `VASE.rename` has given it; empty by default."""
+        known = self.vase.environments
+        return known[self.environment].name if known else ""
+
+    @property
     def training(self) -> bool:
         """Whether frames are learnt from."""
         return self._training
@@ -128,7 +136,8 @@ class FrameStream:
     def training(self, value: bool) -> None:
         if value != self._training:
             # Frames that wait to be tested may be of another world than the next ones.
-            self._fresh, self._held = [], []
+            self._fresh = []
+            self._held.clear()
             self.forget_recent()
         self._training = value
 
@@ -138,7 +147,8 @@ class FrameStream:
         self.view = PolicyView(vase, self.view.kind, self.view.precision)
         self.report = None
         self._last = None
-        self._fresh, self._held = [], []
+        self._fresh = []
+        self._held.clear()
         self._window.clear()
         self._steps_due = 0.0
         self.forget_recent()
@@ -213,7 +223,7 @@ class FrameStream:
         updates = self.vase.updates
         self._gather(frames, fresh)
         change = self._test() if self._block_is_due() else NO_CHANGE
-        if self._window and self.vase.evidence is None:
+        if self._window and not self.vase.paused:
             self._steps_due += self._last_count / self.config.pace(len(frames))
             self._practise()
         self.view.follow(self.vase.updates - updates)
@@ -227,16 +237,10 @@ class FrameStream:
         self._last_count = int(fresh.sum())
 
     def _block_is_due(self) -> bool:
-        batch = self.vase.config.batch_size
         count = sum(len(row) for row in self._fresh)
         if not self.vase.environments:
             return count >= max(self.config.warmup_frames, 2)
-        if count < batch or count % batch >= self._last_count:
-            return False
-        if count >= LARGEST_BLOCK * batch:
-            return True
-        needed = self.vase.config.minimum_effective_frames
-        return self.vase.effective_frames(self._block()) >= COMFORT * needed
+        return count >= self.vase.config.block_frames
 
     def _block(self) -> np.ndarray:
         """Fresh frames (B, H, W, C), environment by environment, each in its own order."""
@@ -253,27 +257,24 @@ class FrameStream:
         if change != NO_CHANGE:
             self._window.clear()
         if report.candidate:
-            self._quarantine(block)
+            self._held.append(block)
             return change
         if change != NO_CHANGE:
-            # The first block in quarantine may straddle the switch; the later ones are pure.
-            for held in self._held[1:]:
+            for held in self._pure(report.blocks, block):
                 self._window.extend(held)
         self._held.clear()
-        self._window.extend(block)
+        if report.trained:
+            self._window.extend(block)
         self.reconstruction_loss = report.losses.get("reconstruction", self.reconstruction_loss)
         self._steps_due -= 1.0
         return change
 
-    def _quarantine(self, block: np.ndarray) -> None:
-        """Keep a block that speaks for another world until that world is confirmed."""
-        evidence = self.vase.evidence
-        batches = 0 if evidence is None else evidence.batches
-        if batches <= 1:
-            self._held.clear()
-        # Beyond that many, all environments are taken and this world will never be learnt.
-        if batches < self.vase.config.persistence:
-            self._held.append(block)
+    def _pure(self, blocks: int, last: np.ndarray) -> list[np.ndarray]:
+        """Held frames of the world that was entered with so many of the learner's blocks, the last
+        of which are not held; the first may straddle the switch."""
+        parts = max(1, len(last) // self.vase.config.block_frames)
+        count = max(0, (blocks - 1) // parts - 1)
+        return list(self._held)[len(self._held) - count :]
 
     def _practise(self) -> None:
         while self._steps_due >= 1.0:

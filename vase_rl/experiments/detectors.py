@@ -15,15 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..blocks import BLOCK, Block
+from ..blocks import Block
 from ..config import VASEConfig
-from ..inference import moments_rule
-from ..moments import Moments, effective_sample_size
-from ..registry import Move, Registry
 from ..shifts import ShiftDetector
-from ..wrappers.stream import COMFORT, LARGEST_BLOCK, StreamConfig
 from .baselines import MMD, Welch, adwin, page_hinkley
 from .onlooker import Stretch
+
+BLOCK = VASEConfig.block_frames
 
 Values = TypeVar("Values", Tensor, npt.NDArray[Any])
 
@@ -31,8 +29,10 @@ Values = TypeVar("Values", Tensor, npt.NDArray[Any])
 class Beliefs(Protocol):
     """Which environments a detector knows, and where it believes to be."""
 
-    merges: int
-    """Environments that were given up as no new ones."""
+    @property
+    def merges(self) -> int:
+        """Environments that were given up as no new ones."""
+        ...
 
     @property
     def environment(self) -> int:
@@ -97,104 +97,36 @@ class Blockwise(Generic[Values]):
         return torch.stack(self._waiting) if isinstance(first, Tensor) else np.stack(self._waiting)
 
 
-class MomentsRule:
-    """VASE's default rule without its networks (`inference.moments_rule`, `registry.Registry`).
-
-    Args:
-        threshold: `VASEConfig.shift_threshold`.
-    """
-
-    def __init__(self, threshold: float) -> None:
-        self.config = VASEConfig.preset("compact", shift_threshold=threshold)
-        self.registry = Registry(self.config)
-        self.merges = 0
-        self._fresh: list[Tensor] = []
-
-    @property
-    def environment(self) -> int:
-        """As `Beliefs.environment`."""
-        return self.registry.serial(self.registry.index)
-
-    @property
-    def opened(self) -> Sequence[int]:
-        """As `Beliefs.opened`."""
-        return self.registry.opened
-
-    def __call__(self, features: Tensor) -> bool:
-        """Whether features (`BLOCK`, D) of further frames lead to another environment."""
-        self._fresh.append(features)
-        block = torch.cat(self._fresh)
-        effective = effective_sample_size(block)
-        if not self._is_due(len(block), effective):
-            return False
-        self._fresh.clear()
-        batch = Moments.of(block)
-        batch.count = effective
-        return self._test(batch, effective, len(block))
-
-    def _is_due(self, frames: int, effective: float) -> bool:
-        """As the wrappers build blocks (`wrappers.FrameStream`)."""
-        if not self.registry.environments:
-            return frames >= StreamConfig.warmup_frames
-        enough = effective >= COMFORT * self.config.minimum_effective_frames
-        return enough or frames >= LARGEST_BLOCK * BLOCK
-
-    def _test(self, batch: Moments, effective: float, frames: int) -> bool:
-        registry = self.registry
-        if not registry.environments:
-            self._open(batch, frames)
-            return False
-        verdict = moments_rule(batch, effective, registry.environments, registry.index, self.config)
-        move = registry.consider(verdict, batch, effective, frames)
-        if move.kind == "hold" or (move.kind == "stay" and not registry.is_due()):
-            return False
-        self.merges += registry.decide()
-        return self._go(move, frames)
-
-    def _go(self, move: Move, frames: int) -> bool:
-        """Follow a move once the present environment is confirmed or given up, as `VASE` does."""
-        registry = self.registry
-        if move.kind == "stay":
-            return False
-        if move.kind == "open":
-            assert move.evidence is not None
-            self._open(move.evidence.moments, move.evidence.batches * frames)
-            return True
-        room = len(registry.environments) < self.config.max_environments
-        if (move.kind == "full" and room) or move.environment == registry.index:
-            return False
-        registry.index = move.environment
-        return True
-
-    def _open(self, moments: Moments, frames: int) -> None:
-        self.registry.open(torch.ones(self.config.latents, dtype=torch.bool), moments, frames)
-
-
 class BlocksRule:
-    """Blocks against models of blocks (`shifts.ShiftDetector`), which the learner does not use yet.
+    """VASE's rule without its networks (`shifts.ShiftDetector`).
 
     Args:
-        deviations: as of `ShiftDetector`.
+        deviations: `VASEConfig.shift_deviations`.
     """
-
-    merges = 0
 
     def __init__(self, deviations: float) -> None:
-        self.detector = ShiftDetector(VASEConfig.max_environments, deviations)
+        self.rule = ShiftDetector(VASEConfig.max_environments, deviations)
 
     @property
     def environment(self) -> int:
         """As `Beliefs.environment`."""
-        return self.detector.environment
+        where = self.rule.where
+        return where.opened.index(where.environment)
 
     @property
     def opened(self) -> Sequence[int]:
         """As `Beliefs.opened`."""
-        return range(len(self.detector.models))
+        return self.rule.where.opened
+
+    @property
+    def merges(self) -> int:
+        """As `Beliefs.merges`."""
+        return self.rule.where.merges
 
     def __call__(self, features: Tensor) -> bool:
         """Whether features (`BLOCK`, D) of further frames lead to another environment."""
-        return self.detector.observe(Block.of(features.double().numpy())) is not None
+        shifts = self.rule.observe(Block.of(features.double().numpy()))
+        return any(shift.kind in ("enter", "open") for shift in shifts)
 
 
 @dataclass(frozen=True)
@@ -237,27 +169,15 @@ def _features(stretch: Stretch) -> Tensor:
     return stretch.features
 
 
-def _moments(threshold: float) -> Detector:
-    rule = MomentsRule(threshold)
-    return Blockwise(rule, _features, rule)
-
-
-def _block_features(stretch: Stretch) -> Tensor:
-    return stretch.block_features
-
-
 def _blocks(deviations: float) -> Detector:
     rule = BlocksRule(deviations)
-    return Blockwise(rule, _block_features, rule)
+    return Blockwise(rule, _features, rule)
 
 
 MMD_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 METHODS: dict[str, Method] = {
-    "moments": Method(
-        _moments, (1.5, 2.0, 3.0, 4.5, 6.0, 9.0, 15.0, 30.0), 3.0, "F statistic", plain=False
-    ),
     "blocks": Method(
-        _blocks, (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0), 5.0, "deviations", plain=False
+        _blocks, (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0), 4.0, "deviations", plain=False
     ),
     "adwin": Method(
         lambda setting: adwin(setting, _losses),

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..blocks import BlockFeatures
 from ..config import VASEConfig
 from ..distributions import negative_log_likelihood
 from ..frames import to_tensor
@@ -27,9 +26,7 @@ class Stretch:
     frames: Frames
     """uint8 (n, H, W, C)."""
     features: Tensor
-    """float32 (n, D), `moments.FixedFeatures`."""
-    block_features: Tensor
-    """float32 (n, D), `blocks.BlockFeatures`."""
+    """float32 (n, D), `fixed_features.FixedFeatures`."""
     losses: Floats | None = None
     """(n,): reconstruction losses of the plain VAE, in nats; None where no detector needs it."""
     latents: Floats | None = None
@@ -57,7 +54,6 @@ class Onlooker:
             "compact", channels=channels, clustering=False, dreaming=False, masking=False
         )
         self.vase = VASE(config, seed=seed, device=device)
-        self._block_features = BlockFeatures(channels, self.vase.device)
         self._learning = FrameStream(self.vase, seed=seed) if plain else None
 
     @torch.no_grad()
@@ -68,9 +64,9 @@ class Onlooker:
             TypeError, ValueError: as `frames.to_tensor`.
         """
         x = to_tensor(frames, self.vase.config, self.vase.device)
-        features, block_features = self.vase.features(x).cpu(), self._block_features(x).cpu()
+        features = self.vase.features(x).cpu()
         if self._learning is None:
-            return Stretch(frames, features, block_features)
+            return Stretch(frames, features)
         latents, _ = self.vase.networks.encoder(x)
         world = torch.zeros(len(x), dtype=torch.long, device=x.device)
         output = self.vase.networks.decoder(latents, world)
@@ -78,4 +74,4 @@ class Onlooker:
         for frame in frames:
             self._learning.observe(frame[None])
         seen = losses.cpu().numpy(), latents.cpu().numpy()
-        return Stretch(frames, features, block_features, *seen)
+        return Stretch(frames, features, *seen)

@@ -1,0 +1,50 @@
+"""What is compared of frames: features of a fixed random network, which never drift.
+
+Reconstruction losses miss switches to easier data, and the encoder's own features move once an
+environment is left. What frames look like in features that are never trained stays valid for life.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DIMENSION = 24
+
+
+class FixedFeatures:
+    """A random, never trained map of frames (B, C, H, W) in [0, 1] to (B, DIMENSION).
+
+    Two convolutions. 16 features are projections of what is there, wherever it is (mean and root
+    mean square over the frame), and 8 say where it is (moments of place up to the second).
+    """
+
+    def __init__(self, channels: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(0)
+
+        def kernels(*shape: int) -> Tensor:
+            drawn = torch.randn(*shape, generator=generator)
+            norms: Tensor = drawn.flatten(1).norm(dim=1)[:, None, None, None]
+            return drawn.div(norms).to(device)
+
+        def normal(*shape: int, scale: float) -> Tensor:
+            return (scale * torch.randn(*shape, generator=generator)).to(device)
+
+        self.first, self.first_bias = kernels(16, channels, 5, 5), normal(16, scale=0.1)
+        self.second, self.second_bias = kernels(48, 16, 3, 3), normal(48, scale=0.1)
+        self.what = normal(96, 16, scale=96**-0.5)
+        self.where = normal(48, 2, scale=48**-0.5)
+        y, x = torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
+        self.places = torch.stack([x, y, x * x, y * y]).flatten(1).to(device) / 256
+
+    def __call__(self, x_BCHW: Tensor) -> Tensor:
+        x = x_BCHW
+        if x.shape[-2:] != (32, 32):
+            x = F.interpolate(x, size=(32, 32), mode="area")
+        h = F.avg_pool2d(F.relu(F.conv2d(x, self.first, self.first_bias, padding=2)), 2)
+        h = F.relu(F.conv2d(h, self.second, self.second_bias, padding=1))
+        spread = (h.square().mean((2, 3)) + 1e-6).sqrt()
+        what = torch.cat([h.mean((2, 3)), spread], 1) @ self.what
+        where = torch.einsum("bfp,mp,fq->bqm", h.flatten(2), self.places, self.where)
+        return torch.cat([what, where.flatten(1)], 1)
