@@ -1,48 +1,24 @@
-"""Algorithm 1, eq. 6, the moments rule, and the evidence that a change takes."""
+"""Algorithm 1, eq. 6, and the batches in a row that a change takes."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
-from worlds import tiny
 
 from vase_rl import VASEConfig
 from vase_rl.distributions import loss_floor
 from vase_rl.environments import LOSS_MEMORY, Environment, LossStatistics
-from vase_rl.inference import (
-    Evidence,
-    algorithm_1,
-    f_statistics,
-    loss_fits,
-    moments_rule,
-    most_likely,
-    resembles,
-    same_world,
-    weigh,
-)
-from vase_rl.moments import Moments, two_sample_f
-
-CONFIG = tiny(shift_threshold=3.0)
-DIMENSION = 6
+from vase_rl.inference import Persistence, algorithm_1, loss_fits
+from vase_rl.whereabouts import Shift
 
 
 def bits(pattern: str) -> torch.Tensor:
     return torch.tensor([c == "1" for c in pattern])
 
 
-def moments_at(place: float, frames: int = 2000, spread: float = 1.0) -> Moments:
-    x = torch.randn(frames, DIMENSION, dtype=torch.double)
-    return Moments.of(place + spread * x)
-
-
-def environment(index: int, moments: Moments | None = None, **fields) -> Environment:
+def environment(index: int, **fields) -> Environment:
     ones = torch.ones(4, dtype=torch.bool)
-    known = {"latent_mask": ones, "used_latents": ones, **fields}
-    known.setdefault("frames", 1000)
-    return Environment(index=index, moments=moments or moments_at(0.0), **known)
+    return Environment(index=index, **{"latent_mask": ones, "used_latents": ones, **fields})
 
 
 # ---------------------------------------------------------------- Algorithm 1
@@ -94,20 +70,6 @@ def test_the_two_sided_test_refuses_losses_that_are_too_good(loss, accepted):
     assert loss_fits(candidate, 20.0, VASEConfig()), "the upper test finds any low loss good enough"
 
 
-def test_a_candidate_is_the_world_whose_frames_it_repeats():
-    def world(index, level, frames):
-        features = torch.randn(frames, 32) + level
-        return environment(index, moments=Moments.of(features))
-
-    known = [world(0, 0.0, 2000), world(1, 1.0, 2000)]
-    config = VASEConfig()
-    for level, expected in [(0.0, known[0]), (1.0, known[1]), (2.0, None), (0.5, None)]:
-        candidate = world(2, 9.0, 50)
-        candidate.trial = world(2, level, 500).moments
-        assert same_world(candidate, [*known, candidate], config) is expected
-    assert same_world(world(2, 0.0, 500), known, config) is None, "there was no frame since"
-
-
 # ---------------------------------------------------------------- the loss level of eq. 6
 
 
@@ -127,132 +89,56 @@ def test_loss_statistics_forget_the_high_losses_of_the_beginning():
     assert loss.mean == pytest.approx(40.0, abs=0.1)
 
 
-# ---------------------------------------------------------------- the rule of moments
+# ---------------------------------------------------------------- persistence
 
 
-def test_the_likeliest_environment_is_that_of_a_gaussian_density():
-    environments = [
-        environment(0, moments_at(0.0)),
-        environment(1, moments_at(0.0, spread=3.0)),
-        environment(2, moments_at(1.0)),
-    ]
-    for place, spread in [(0.0, 1.0), (0.0, 3.0), (1.0, 1.0), (0.6, 0.5), (0.2, 2.0)]:
-        x = place + spread * torch.randn(400, DIMENSION, dtype=torch.double)
-        densities = [
-            MultivariateNormal(e.moments.mean, e.moments.covariance).log_prob(x).mean()
-            for e in environments
-        ]
-        expected = int(torch.stack(densities).argmax())
-        assert most_likely(Moments.of(x), environments) == expected
+def shifts(
+    verdicts: list[int | None], needed: int = 2, most: int = 3
+) -> tuple[list[Shift | None], Persistence]:
+    """What each verdict of the rule leads to, from environment 0 of two, and the rule."""
+    rule = Persistence(most, needed)
+    rule.where.go(None, 1)
+    rule.where.go(0, 1)
+    found = [rule.observe(verdict) for verdict in verdicts]
+    assert all(len(shift) < 2 for shift in found)
+    return [shift[0] if shift else None for shift in found], rule
 
 
-def test_statistics_come_in_the_order_of_the_environments():
-    environments = [environment(i, moments_at(float(2 * i))) for i in range(3)]
-    statistics = f_statistics(moments_at(2.0, 64), 64, environments)
-    assert statistics[1] < 3.0 < min(statistics[0], statistics[2])
-
-
-MOMENTS_RULE = [
-    # the batch's place, present environment, verdict; environments at 0, 0.05, 5
-    ("the present one explains it", 0.0, 0, 0),
-    ("the present one is preferred to a likelier one", 0.0, 1, 1),
-    ("a known one explains it", 5.0, 0, 2),
-    ("the likeliest of two that explain it", 0.0, 2, 0),
-    ("none explains it", 2.5, 0, None),
+ENTER, OPEN = Shift("enter", 0, 1, 2), Shift("open", 0, 2, 2)
+PERSISTENCE = [
+    ("the present environment changes nothing", [0, 0], [None, None], False),
+    ("two that agree", [1, 1], [None, ENTER], False),
+    ("one is not enough", [1], [None], True),
+    ("the present environment wipes it", [1, 0, 1], [None, None, None], True),
+    ("another environment starts anew", [1, None, None], [None, None, OPEN], False),
+    ("a known one after a stranger", [None, 1, 1], [None, None, ENTER], False),
 ]
 
 
 @pytest.mark.parametrize(
-    ("place", "present", "verdict"),
-    [row[1:] for row in MOMENTS_RULE],
-    ids=[row[0] for row in MOMENTS_RULE],
+    ("verdicts", "expected", "suspects"),
+    [row[1:] for row in PERSISTENCE],
+    ids=[row[0] for row in PERSISTENCE],
 )
-def test_moments_rule(place, present, verdict):
-    known = [environment(i, moments_at(p, 20_000)) for i, p in enumerate((0.0, 0.05, 5.0))]
-    batch = moments_at(place, 64)
-    if verdict == 0:
-        batch.mean = torch.zeros_like(batch.mean)
-    assert moments_rule(batch, 64, known, present, CONFIG) == verdict
+def test_a_change_takes_verdicts_in_a_row(verdicts, expected, suspects):
+    found, rule = shifts(verdicts)
+    assert found == expected
+    assert rule.suspects == suspects
 
 
-def test_false_alarms_are_rare():
-    """One environment, 500 batches of its own: never None, whatever the number of frames so far."""
-    reference = moments_at(0.0, 32)
-    for _ in range(500):
-        batch = moments_at(0.0, 32)
-        known = [environment(0, reference)]
-        assert moments_rule(batch, 32, known, 0, tiny(shift_threshold=5.0)) == 0
-        reference = reference.merged(batch, 20_000)
+def test_once_is_as_printed():
+    assert shifts([1], needed=1)[0] == [Shift("enter", 0, 1, 1)]
 
 
-# ---------------------------------------------------------------- evidence
+def test_beyond_the_last_environment_nothing_opens():
+    found, rule = shifts([None, None, None], most=2)
+    assert found == [None, Shift("full", 0, 0), Shift("full", 0, 0)]
+    assert rule.suspects
+    assert rule.where.known == [0, 1]
 
 
-def verdicts(
-    rows: list[tuple[int | None, float]], current: int = 0, config: VASEConfig = CONFIG
-) -> list[tuple[int | None, int] | None]:
-    """(environment, batches) of the evidence after each (verdict, place of the batch)."""
-    evidence, seen = None, []
-    for verdict, place in rows:
-        evidence = weigh(evidence, verdict, moments_at(place, 64), 64, current, config)
-        seen.append(None if evidence is None else (evidence.environment, evidence.batches))
-    return seen
-
-
-EVIDENCE = [
-    ("the present environment leaves no evidence", [(0, 0.0)], [None]),
-    ("agreeing batches add up", [(1, 5.0)] * 3, [(1, 1), (1, 2), (1, 3)]),
-    ("the present environment wipes it", [(1, 5.0), (0, 0.0), (1, 5.0)], [(1, 1), None, (1, 1)]),
-    ("another environment starts anew", [(1, 5.0), (2, 9.0), (2, 9.0)], [(1, 1), (2, 1), (2, 2)]),
-    ("strangers that resemble each other add up", [(None, 7.0)] * 2, [(None, 1), (None, 2)]),
-    (
-        "unlike strangers start anew",
-        [(None, 7.0), (None, -7.0), (None, -7.0)],
-        [(None, 1), (None, 1), (None, 2)],
-    ),
-    ("a stranger after a known one", [(1, 5.0), (None, 5.0)], [(1, 1), (None, 1)]),
-    ("a known one after a stranger", [(None, 5.0), (1, 5.0)], [(None, 1), (1, 1)]),
-]
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"), [row[1:] for row in EVIDENCE], ids=[row[0] for row in EVIDENCE]
-)
-def test_evidence(rows, expected):
-    assert verdicts(rows) == expected
-
-
-def test_evidence_remembers_what_it_saw_and_is_never_changed():
-    first = weigh(None, None, moments_at(7.0, 64), 64, 0, CONFIG)
-    assert first is not None
-    count, mean = first.moments.count, first.moments.mean.clone()
-    second = weigh(first, None, moments_at(7.0, 32), 32, 0, CONFIG)
-    assert second is not None
-    assert second.moments.count == 96
-    assert (first.batches, first.moments.count) == (1, count)
-    assert torch.equal(first.moments.mean, mean)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        second.batches = 9  # type: ignore[misc]
-
-
-def test_evidence_for_a_known_environment_needs_no_resemblance():
-    evidence = Evidence(1, 1, moments_at(5.0, 64))
-    assert evidence.supported_by(1, moments_at(-5.0, 64), 64, CONFIG)
-    assert not evidence.supported_by(2, moments_at(5.0, 64), 64, CONFIG)
-
-
-def test_an_environment_of_few_frames_does_not_say_no():
-    far = moments_at(100.0)
-    assert moments_rule(far, 64, [environment(0, frames=24)], 0, CONFIG) is None
-    assert moments_rule(far, 64, [environment(0, frames=23)], 0, CONFIG) == 0
-
-
-@pytest.mark.parametrize(
-    ("effective", "times"), [(24.0, 1.0), (12.0, 1.0), (6.0, 2.0), (1.0, 12.0)]
-)
-def test_fewer_independent_frames_need_a_rarer_accident(effective, times):
-    batch, reference = moments_at(1.0), moments_at(0.0)
-    f = two_sample_f(batch, reference, effective)
-    just, barely = 1.001 * f / times, 0.999 * f / times
-    assert resembles(batch, reference, effective, tiny(shift_threshold=just))
-    assert not resembles(batch, reference, effective, tiny(shift_threshold=barely))
+def test_going_on_from_a_saved_state_equals_never_having_stopped():
+    rule, back = shifts([None])[1], Persistence(3, 2)
+    back.load_state_dict(rule.state_dict())
+    assert (back.suspects, back.where) == (True, rule.where)
+    assert back.observe(None) == [OPEN]

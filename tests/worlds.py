@@ -18,7 +18,7 @@ def tiny(**overrides: Any) -> VASEConfig:
     """A configuration that takes milliseconds a step."""
     fields: dict[str, Any] = dict(
         image_size=SIZE, filters=(8,), hidden=32, latents=6, max_environments=4,
-        batch_size=32, dream_batch_size=16, minimum_active=2, learning_rate=1e-2,
+        batch_size=32, block_frames=32, dream_batch_size=16, minimum_active=2, learning_rate=1e-2,
         capacity_form="bounded", gamma=1.0, capacity_max=20.0, capacity_rate=5e-3,
     )  # fmt: skip
     return VASEConfig(**{**fields, **overrides})

@@ -36,8 +36,8 @@ ATYPICALITY_WEIGHT = 0.05
 # Training steps on entry during which hysteresis leaves the mask alone: latents that have just been
 # taken into use are atypical for a while.
 MASK_SETTLING = 50
-# From `_stay_out` up to whoever called `update`, through torch's decorator.
-_FRAMES_TO_CALLER = 5
+# From `_warn_full` up to whoever called `update`, through torch's decorator.
+_FRAMES_TO_CALLER = 6
 
 
 class VASE:
@@ -229,12 +229,12 @@ class VASE:
         """Go where the rule has gone, with frames of there."""
         if shift.kind == "merge":
             self._forget(shift)
-        elif shift.kind == "full":
-            self._warn_full()
-        else:
+        elif shift.left != shift.environment:
             self._take_stock(self.environments[shift.left])
-            if shift.kind == "open":
-                self._open(x)
+        if shift.kind == "open":
+            self._open(x)
+        if shift.kind == "full":
+            self._warn_full()
         self.running_atypicality = atypicality(self._sample(x))
 
     def _take_stock(self, left: Environment) -> None:

@@ -105,7 +105,12 @@ class ShiftDetector:
         self._trial = None
 
     def merge(self, index: int, into: int) -> Shift:
-        """Count the blocks of an environment to another one from now on."""
+        """Count the blocks of an environment to another one from now on.
+
+        Raises:
+            ValueError: they are not two known environments.
+        """
+        self.where.check_pair(index, into)
         self.models[into].pool(self.models[index])
         if index == self.where.environment:
             self._trial = None
@@ -257,7 +262,7 @@ class ShiftDetector:
     def _better(self) -> tuple[int, int] | None:
         """A known environment that explains a window far better than the present one, and the
         shortest such window."""
-        if self._present.blocks < 2:
+        if not self._present.blocks:
             return None
         for window in self._windows():
             mean = self._mean(window)

@@ -63,17 +63,21 @@ class Whereabouts:
         self.opened.append(self.environment)
         return Shift("open", left, self.environment, blocks)
 
+    def check_pair(self, index: int, into: int) -> None:
+        """ValueError unless they are two known environments."""
+        for name, value in (("environment", index), ("into", into)):
+            if isinstance(value, bool) or value not in self.known:
+                raise ValueError(f"{name} must be a known environment, {self.known}, got {value!r}")
+        if index == into:
+            raise ValueError(f"into must be another environment than {index}, got {into}")
+
     def merge(self, index: int, into: int) -> Shift:
         """Count an environment to another one.
 
         Raises:
-            ValueError: they are not two known ones.
+            ValueError: they are not two known environments.
         """
-        for name, value in (("environment", index), ("into", into)):
-            if value not in self.known:
-                raise ValueError(f"{name} must be a known environment, {self.known}, got {value!r}")
-        if index == into:
-            raise ValueError(f"into must be another environment than {index}, got {into}")
+        self.check_pair(index, into)
         self.opened = [into if i == index else i for i in self.opened]
         if index == self.slots - 1:
             self.slots -= 1
