@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,9 @@ from vase_rl.experiments import baselines, cli, detectors
 from vase_rl.experiments import detection as detection_module
 from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
 from vase_rl.experiments.detection_scores import Detection, judge, recognise, together
-from vase_rl.experiments.detection_streams import (
-    GROUPS,
-    KINDS,
-    STREAMS,
-    DetectionStream,
-    Kind,
-    ReachPlayer,
-    blend,
-    plan,
-)
+from vase_rl.experiments.detection_streams import KINDS, STREAMS, DetectionStream, Kind
 from vase_rl.experiments.detection_tables import matched_setting
+from vase_rl.experiments.detection_worlds import GROUPS
 from vase_rl.experiments.detectors import METHODS, Method
 from vase_rl.experiments.onlooker import Onlooker, Stretch
 from vase_rl.experiments.scoring import Visit
@@ -280,98 +271,6 @@ def test_the_plain_vae_learns_after_it_was_asked() -> None:
     # The first block of 256 frames, then a step for every 8 frames.
     assert plain.vase.updates == pytest.approx(1 + (1024 - 256) / 8, abs=2)
     assert len(plain.vase.environments) == 1
-
-
-# ---------------------------------------------------------------- streams
-
-
-@pytest.mark.parametrize("kind", [Kind(), Kind(500, 1000), Kind(None)])
-def test_visits_fill_the_stream_and_never_repeat(kind: Kind) -> None:
-    visits = plan(("a", "b", "c"), kind, 50_000, np.random.default_rng(0))
-    assert [visit.start for visit in visits] == [0, *(visit.end for visit in visits[:-1])]
-    assert visits[-1].end == 50_000
-    lengths = [visit.end - visit.start for visit in visits]
-    if kind.shortest is None:
-        assert lengths == [50_000]
-        return
-    assert min(lengths) >= kind.shortest
-    assert max(lengths[:-1]) <= kind.longest
-    assert all(a.source != b.source for a, b in pairwise(visits))
-    assert {visit.source for visit in visits} == {"a", "b", "c"}
-
-
-def frames_of(name: str, frames: int, seed: int = 0, data_dir: str | None = None) -> np.ndarray:
-    stream = DetectionStream(name, frames, seed=seed, data_dir=data_dir)
-    chunks = list(stream.chunks())
-    stream.close()
-    assert {chunk.shape[1:] for chunk in chunks} == {(32, 32, stream.channels)}
-    assert all(len(chunk) == 64 for chunk in chunks[:-1])
-    return np.concatenate(chunks)
-
-
-@pytest.mark.parametrize("name", ["sprites-short", "reach-random-short", "reach-learning-short"])
-def test_streams_repeat_themselves_by_seed(name: str) -> None:
-    first = frames_of(name, 1500)
-    assert first.shape == (1500, 32, 32, 1)
-    np.testing.assert_array_equal(first, frames_of(name, 1500))
-    assert (first != frames_of(name, 1500, seed=1)).any()
-
-
-def test_a_still_world_shows_no_dead_frames() -> None:
-    """The trained player ends episodes soon, and its sprites stop at no side."""
-    frames = frames_of("reach-trained-still", 1000)
-    assert frames.reshape(1000, -1).any(1).all()
-
-
-def test_skill_brings_the_sprite_to_its_target() -> None:
-    import gymnasium as gym
-
-    lengths = {}
-    for skill in (0.0, 1.0):
-        env = gym.make("vase_rl/SpriteReach-v0")
-        env.action_space.seed(0)
-        player = ReachPlayer(np.random.default_rng(0), skill)
-        lengths[skill] = 0
-        for seed in range(10):
-            _, info = env.reset(seed=seed)
-            ended = False
-            while not ended:
-                _, _, terminated, truncated, info = env.step(player(env, info))
-                ended = terminated or truncated
-                lengths[skill] += 1
-            assert skill == 0.0 or info["success"]
-    assert lengths[1.0] < 100 < lengths[0.0]
-
-
-def test_a_fade_is_a_mixture() -> None:
-    old, new = np.full((3, 2, 2, 1), 200, np.uint8), np.zeros((3, 2, 2, 1), np.uint8)
-    mixed = blend(old, new, np.array([0.25, 0.5, 7.0]))
-    assert mixed[:, 0, 0, 0].tolist() == [150, 100, 0]
-
-
-def test_a_gradual_stream_fades_after_its_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "gradual", Kind(200, 300, fade=100))
-    monkeypatch.setitem(KINDS, "abrupt", Kind(200, 300))
-    stream = DetectionStream("sprites-gradual", 600, seed=0)
-    (first, second) = stream.visits[:2]
-    assert (first.start, second.start) == (0, first.end)
-    gradual, abrupt = frames_of("sprites-gradual", 600), frames_of("sprites", 600)
-    same = (gradual == abrupt).reshape(600, -1).all(1)
-    assert same[: second.start].all()
-    assert not same[second.start : second.start + 99].any()
-
-
-def test_worlds_of_data_sets_take_part_where_there_is_a_folder() -> None:
-    with pytest.raises(ValueError, match="gone"):
-        DetectionStream("sprites-short", 40_000, seed=0, data_dir="gone")
-
-
-def test_vizdoom_is_played_in_colour() -> None:
-    pytest.importorskip("vizdoom")
-    frames = frames_of("vizdoom-still", 128)
-    assert frames.shape == (128, 32, 32, 3)
-    # Sticky actions, four frames each: neighbours resemble each other but differ.
-    assert (np.abs(np.diff(frames.astype(int), axis=0)).reshape(127, -1).max(1) > 0).mean() > 0.5
 
 
 # ---------------------------------------------------------------- the command
