@@ -50,6 +50,7 @@ class WorldSource:
 
     Attributes:
         name, size: as above.
+        env: the environment; nothing has been played before the first `sample`.
         channels: 1 for grey worlds, 3 for RGB.
         skipped: nothing; worlds are not damaged.
 
@@ -72,8 +73,8 @@ class WorldSource:
         self.name, self.size = name, size
         self._policy = policy
         try:
-            self._env = make_world(env_id, **(env_kwargs or {}))
-            self._screen = Screen(self._env.observation_space)
+            self.env = make_world(env_id, **(env_kwargs or {}))
+            self._screen = Screen(self.env.observation_space)
         except (ValueError, TypeError, ImportError, gymnasium.error.Error) as error:
             raise WorldError(f"source {name}: {error}") from error
         self.channels = self._screen.shape[2]
@@ -90,10 +91,10 @@ class WorldSource:
 
     def close(self) -> None:
         """Closes the environment."""
-        self._env.close()
+        self.env.close()
 
     def _play(self, rng: np.random.Generator) -> Iterator[Shot]:
-        env, seed = self._env, int(rng.integers(SEEDS))
+        env, seed = self.env, int(rng.integers(SEEDS))
         env.action_space.seed(int(rng.integers(SEEDS)))
         for episode in count():
             observation, info = env.reset(seed=None if episode else seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -32,11 +34,13 @@ def make_world(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         **kwargs: of `gymnasium.make`.
 
     Raises:
-        WorldError: the library is not installed; the message says what installs it.
+        WorldError: the library is not installed, and the message says what installs it; or
+            MiniWorld cannot draw on this machine.
         gymnasium.error.Error: no environment of that name.
     """
     register_world(env_id)
-    env: gymnasium.Env[Any, Any] = gymnasium.make(env_id, **kwargs)
+    with _drawing(env_id):
+        env: gymnasium.Env[Any, Any] = gymnasium.make(env_id, **kwargs)
     return _draw_minigrid(env) if _library(env_id) == "minigrid" else env
 
 
@@ -44,7 +48,7 @@ def register_world(env_id: str) -> None:
     """Imports the library that registers an environment, where its name tells which.
 
     Raises:
-        WorldError: it is not installed.
+        WorldError: it is not installed, or cannot draw on this machine.
     """
     library = _library(env_id)
     if library is None or env_id in gymnasium.registry:
@@ -53,13 +57,29 @@ def register_world(env_id: str) -> None:
         if library == "miniworld":
             # Read when its windows are imported, which MiniWorld does at once.
             import_module("pyglet").options["headless"] = True
-        module = import_module(library)
+        with _drawing(env_id):
+            module = import_module(library)
     except ImportError as error:
         raise WorldError(
             f'{env_id} needs {library}: pip install "vase_rl[worlds]" ({error})'
         ) from error
     if library == "ale_py":
         gymnasium.register_envs(module)
+
+
+@contextmanager
+def _drawing(env_id: str) -> Iterator[None]:
+    """Whatever MiniWorld's way to OpenGL breaks with, as a `WorldError`."""
+    try:
+        yield
+    except (ModuleNotFoundError, TypeError, gymnasium.error.Error):
+        raise
+    except Exception as error:
+        if _library(env_id) != "miniworld":
+            raise
+        raise WorldError(
+            f"{env_id} cannot be drawn here: MiniWorld needs OpenGL through EGL ({error})"
+        ) from error
 
 
 def _library(env_id: str) -> str | None:

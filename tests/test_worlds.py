@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -180,6 +181,27 @@ def test_a_missing_library_is_named_with_its_extra(
     for command in (["train", "--env", name], ["stream", "--sequence", f"env:{name}:10"]):
         assert main([*command, "--out", out]) == 2
         assert "vase_rl[worlds]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", ["library", "window"])
+def test_without_egl_miniworld_says_so(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its windows fail when they are imported, or when the first one opens."""
+    name = "MiniWorld-OneRoom-v0"
+
+    def load(module: str) -> Any:
+        if module == "miniworld" and broken == "library":
+            raise ImportError('Library "EGL" not found.')
+        return SimpleNamespace(options={})
+
+    def make(env_id: str) -> Any:
+        raise AttributeError("No standard config is available.")
+
+    monkeypatch.setattr(vase_rl.envs.worlds, "import_module", load)
+    monkeypatch.delitem(gym.registry, name, raising=False)
+    monkeypatch.setattr(gym, "make", make)
+    cause = 'Library "EGL" not found' if broken == "library" else "No standard config"
+    with pytest.raises(WorldError, match=rf"{name} cannot be drawn here: .*EGL \({cause}"):
+        make_world(name)
 
 
 # ---------------------------------------------------------------- recordings

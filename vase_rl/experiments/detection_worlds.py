@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -157,12 +158,41 @@ def _thumbnail(frame: Images, observation: Any, info: dict[str, Any]) -> Floats:
     return np.concatenate([cells.mean((1, 3, 4)).ravel() / 255, variables]).astype(np.float32)
 
 
+def _atari(building: str, making: Making) -> Source:
+    return WorldSource(
+        building, "ALE/CrazyClimber-v5", SIZE, making.rng,
+        policy=StickyPlayer(making.rng), env_kwargs={"mode": BUILDINGS[building]},
+    )  # fmt: skip
+
+
+def _miniworld(wall: str, making: Making) -> Source:
+    source = WorldSource(
+        wall, "MiniWorld-OneRoom-v0", SIZE, making.rng, policy=StickyPlayer(making.rng)
+    )
+    floor, ceiling = ROOMS[wall]
+    room = source.env.unwrapped
+    # MiniWorld has no option for it; every episode builds the room by this method.
+    build = room.add_rect_room  # type: ignore[attr-defined]
+    textures = dict(wall_tex=wall, floor_tex=floor, ceil_tex=ceiling)
+    room.add_rect_room = partial(build, **textures)  # type: ignore[attr-defined]
+    return source
+
+
 SPRITES = ("moving-garments", "glyphs", "moving-glyphs", "garments", "inverted-garments")
 SPRITES_READ = (
     "moving-fashion", "mnist", "moving-mnist", "fashion", "inverted-fashion",
 )  # fmt: skip
 FAMILIES, FAMILIES_READ = ("garments", "glyphs"), ("mnist", "fashion")
 SCENARIOS = ("Basic", "HealthGathering", "TakeCover", "DefendCenter")
+BUILDINGS = {"blue": 0, "brown": 1, "green": 3}
+"""Houses of Crazy Climber, to the mode of the game that has them (2 looks like 0)."""
+ROOMS = {
+    "concrete": ("floor_tiles_bw", "concrete_tiles"),
+    "brick_wall": ("asphalt", "rock"),
+    "wood": ("grass", "drywall"),
+    "lava": ("water", "marble"),
+}
+"""MiniWorld's texture of the walls to those of floor and ceiling."""
 GROUPS = {
     "sprites": Group(SPRITES, _sprites, SPRITES_READ),
     "reach-random": Group(FAMILIES, _reach(0.0), FAMILIES_READ),
@@ -171,4 +201,6 @@ GROUPS = {
     "vizdoom": Group(SCENARIOS, _vizdoom),
     "vizdoom-ppo": Group(SCENARIOS, _vizdoom_ppo),
     "vizdoom-maze": Group((*SCENARIOS, "MyWayHome"), _vizdoom),
+    "atari": Group(tuple(BUILDINGS), _atari),
+    "miniworld": Group(tuple(ROOMS), _miniworld),
 }

@@ -129,8 +129,8 @@ leaves such frames out, and other readers should.
 """
 
 DETECT = """\
-streams: sprites, reach-random, reach-ppo, reach-trained, vizdoom, vizdoom-ppo, vizdoom-maze; each
-  also as X-gradual, X-short, X-recurring and X-still
+streams: sprites, reach-random, reach-ppo, reach-trained, vizdoom, vizdoom-ppo, vizdoom-maze, atari,
+  miniworld; each also as X-gradual, X-short, X-recurring and X-still
 detectors: moments, blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
   moments is the learner's rule (setting: shift_threshold); blocks compares blocks of frames with
   how blocks of the world have differed (standard deviations); adwin, page-hinkley and welch
@@ -144,8 +144,9 @@ examples:
 Visits last 3,000 to 8,000 frames (short: 500 to 1,000), to worlds drawn at random; in recurring
 streams to two worlds in turn, A-B-A-B; in gradual ones a world takes the place of the one before
 over 1,000 frames; in still ones nothing changes. Players are random, scripted (reach-trained), or a
-PPO that learns as it goes from world to world. vizdoom needs pip install "vase_rl[worlds]",
-adwin and page-hinkley pip install "vase_rl[detect]".
+PPO that learns as it goes from world to world. vizdoom has four scenarios (maze: MyWayHome, too),
+atari three houses of Crazy Climber, miniworld four textures of one room. These three need
+pip install "vase_rl[worlds]", adwin and page-hinkley pip install "vase_rl[detect]".
 
 Every detector runs at several settings. DIR/table.md compares them at their defaults and, where the
 group's still stream was run, at matched false-alarm rates; sweep.svg shows all settings,
