@@ -10,8 +10,11 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.logger import KVWriter
 from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import Tensor
 
-from vase_rl import VASEConfig
+from vase_rl import VASE, VASEConfig
+from vase_rl.blocks import BlockModel
+from vase_rl.shifts import ShiftDetector
 from vase_rl.wrappers import VASEVecEnvWrapper
 
 TINY = VASEConfig.preset(
@@ -22,7 +25,7 @@ TINY = VASEConfig.preset(
     latents=6,
     batch_size=16,
     minimum_active=2,
-    minimum_effective_frames=8.0,  # so that sixteen frames make a block
+    block_frames=16,
 )
 OPTIONS: dict[str, Any] = dict(warmup_frames=32, seed=0, device="cpu")
 LENGTH = 5
@@ -65,6 +68,15 @@ def venv(count: int, **options: Any) -> VASEVecEnvWrapper:
 
 def actions(count: int) -> np.ndarray:
     return np.zeros(count, dtype=np.int64)
+
+
+def open_environment(vase: VASE, mask: Tensor) -> None:
+    """One more environment with a mask (N,), entered as if blocks had spoken for it."""
+    rule = vase.registry.rule
+    assert isinstance(rule, ShiftDetector)
+    rule.where.go(None, 1)
+    rule.models.append(BlockModel())
+    vase.registry.open(mask)
 
 
 class Memory(KVWriter):

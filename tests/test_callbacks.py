@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from counting import OPTIONS, TINY, Counter, Memory, venv
+from counting import OPTIONS, TINY, Counter, Memory, open_environment, venv
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -107,7 +107,7 @@ def scenes(environments: int = 3) -> VASE:
     vase = env.vase
     first = vase.environments[0]
     for _ in range(environments - 1):
-        vase.registry.open(first.latent_mask.clone(), first.moments, 64)
+        open_environment(vase, first.latent_mask.clone())
     for known in vase.environments:
         known.used_latents = torch.arange(6) == 5
     first.used_latents = torch.tensor([True, False, False, True, False, False])

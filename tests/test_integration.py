@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from counting import LENGTH, TINY, Counter, Memory, actions, makers, venv
+from counting import LENGTH, TINY, Counter, Memory, actions, makers, open_environment, venv
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
@@ -97,7 +97,7 @@ def test_masks_are_those_of_the_environment_that_a_frame_came_from() -> None:
     agent = dqn(env)
     agent.learn(60)
     buffer = buffer_of(agent)
-    env.vase.registry.open(env.vase.environments[0].latent_mask.clone(), _moments(env), 64)
+    open_environment(env.vase, env.vase.environments[0].latent_mask.clone())
     env.vase.environments[1].latent_mask[:3] = False
     buffer.worlds[: buffer.pos, :, :] = [0, 1]
     samples = buffer._get_samples(np.arange(10))
@@ -105,16 +105,12 @@ def test_masks_are_those_of_the_environment_that_a_frame_came_from() -> None:
     assert (samples.next_observations[:, :3] == 0).all()
     assert (samples.next_observations[:, 3:] != 0).all()
     # World 1 is given up for world 0, and another one takes its index.
-    assert env.vase.registry.decide()
-    env.vase.registry.open(torch.zeros(6, dtype=torch.bool), _moments(env), 64)
+    env.vase.merge(1, 0)
+    open_environment(env.vase, torch.zeros(6, dtype=torch.bool))
     assert (buffer._get_samples(np.arange(10)).next_observations != 0).all()
     # One that this learner never had counts as the present one.
     buffer.worlds[: buffer.pos] = 7
     assert (buffer._get_samples(np.arange(10)).observations != 0).all()
-
-
-def _moments(env: VASEVecEnvWrapper) -> Any:
-    return env.vase.environments[0].moments
 
 
 def test_sac_learns_from_frames() -> None:

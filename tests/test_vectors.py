@@ -11,12 +11,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from counting import LENGTH, OPTIONS, TINY, Counter, actions, makers, venv
+from counting import LENGTH, OPTIONS, TINY, Counter, actions, makers, open_environment, venv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from vase_rl import VASE, CheckpointError
+from vase_rl.reports import UpdateReport
 from vase_rl.wrappers import (
     StreamConfig,
     VASEObservationWrapper,
@@ -279,6 +280,62 @@ def test_an_environment_that_the_learner_gave_up_is_left() -> None:
     assert np.isfinite(latents).all()
 
 
+def test_an_environment_that_was_merged_is_left_for_the_one_that_stays() -> None:
+    env = venv(1)
+    env.reset()
+    for _ in range(40):
+        env.step(actions(1))
+    env.vase.rename(0, "home")
+    for _ in range(2):
+        open_environment(env.vase, torch.ones(6, dtype=torch.bool))
+    twin = env.evaluation(
+        DummyVecEnv(makers(1)),
+    )
+    twin.reset()
+    twin.observer.stream._environment = 1
+    env.vase.merge(1, 0)
+    assert (twin.observer.stream.environment, twin.observer.stream.name) == (0, "home")
+    assert env.observer.stream.environment == 2
+
+
+def test_all_environments_of_a_vector_share_status_and_name() -> None:
+    env = venv(2)
+    env.reset()
+    for _ in range(20):
+        env.step(actions(2))
+    env.vase.rename(0, "home")
+    infos = env.step(actions(2))[3]
+    assert [(i["vase"]["status"], i["vase"]["name"]) for i in infos] == [("confirmed", "home")] * 2
+    open_environment(env.vase, torch.ones(6, dtype=torch.bool))
+    env.vase.merge(1, 0)
+    infos = env.step(actions(2))[3]
+    assert [i["vase"]["status"] for i in infos] == ["recognised"] * 2
+
+
+class Listener:
+    """Hears of changes, and holds what cannot be copied."""
+
+    def __init__(self, env: VASEVecEnvWrapper) -> None:
+        self.env = env
+        self.heard: list[int] = []
+
+    def note(self, vase: VASE, report: UpdateReport) -> None:
+        self.heard.append(report.environment)
+
+
+def test_a_copy_of_a_learner_reports_to_nobody() -> None:
+    env, other = venv(1), venv(1, seed=1)
+    listener = Listener(env)
+    env.vase.on_change = listener.note
+    env.reset()
+    for _ in range(40):
+        env.step(actions(1))
+    assert listener.heard == [0]
+    sync_encoder(env, other)
+    assert other.vase.on_change is None
+    assert env.vase.on_change == listener.note
+
+
 def test_environments_are_neither_copied_nor_written() -> None:
     env = venv(1)
     assert pickle.loads(pickle.dumps({"venv": env})) == {"venv": None}
@@ -332,15 +389,29 @@ def test_a_held_mask_is_not_that_of_another_world_with_its_index() -> None:
     ones = torch.ones(6, dtype=torch.bool)
     first, second = ones.clone(), ones.clone()
     first[0], second[1] = False, False
-    moments = env.vase.environments[0].moments
-    registry.open(first, moments, 16)
+    open_environment(env.vase, first)
     env.refresh()
     view = env.observer.stream.view
     assert view.masks()[1].tolist() == first.tolist()
-    registry.environments.pop()
-    registry.opened[-1] = registry.index = 0
-    registry.open(second, moments, 16)
+    env.vase.merge(1, 0)
+    assert registry.opened == [0, 0]
+    open_environment(env.vase, second)
+    assert env.vase.environment == 1
     assert view.masks()[1].tolist() == second.tolist()
+
+
+def test_a_held_mask_is_not_that_of_a_world_that_was_merged() -> None:
+    env, _ = moving("held")
+    for _ in range(40):
+        env.step(actions(2))
+    second = torch.ones(6, dtype=torch.bool)
+    second[1] = False
+    open_environment(env.vase, second)
+    env.refresh()
+    env.vase.merge(0, 1)
+    second[2] = False
+    masks = env.observer.stream.view.masks()
+    assert masks[1].tolist() == [True, False, True, True, True, True]
 
 
 def test_frames_that_wait_are_not_mixed_with_those_of_a_later_time() -> None:

@@ -13,6 +13,8 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from vase_rl import VASE, CheckpointError, VASEConfig
+from vase_rl.reports import UpdateReport
+from vase_rl.shifts import LONG_PERSISTENCE
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
 from vase_rl.wrappers.pixels import resize
 
@@ -81,9 +83,10 @@ def test_any_image_becomes_a_vector_of_latents(shape: tuple[int, ...], channels:
     assert env.observation_space.contains(observation)
     assert observation.dtype == np.float32
     assert set(info["vase"]) == {
-        "environment", "shift", "new_environment", "reconstruction_loss", "updates",
+        "environment", "shift", "new_environment", "reconstruction_loss", "updates", "status",
+        "name",
     }  # fmt: skip
-    assert all(type(value) in (int, bool, float) for value in info["vase"].values())
+    assert all(type(value) in (int, bool, float, str) for value in info["vase"].values())
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((9, 9), 1), ((9, 9, 1), 1), ((9, 9, 4), 3)])
@@ -326,17 +329,167 @@ def test_a_loaded_learner_goes_on_learning(tmp_path: Any) -> None:
     assert not any(info["new_environment"] for info in infos)
 
 
+# ---------------------------------------------------------------- worlds, as users see them
+
+
+def stages(infos: list[dict[str, Any]], *keys: str) -> list[tuple[Any, ...]]:
+    """What some entries were in turn."""
+    values = [tuple(info[key] for key in keys) for info in infos]
+    return [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
+
+
+AND_BACK = ((60, 400), (180, 500), (60, 10**6))
+
+
+def test_a_new_world_is_a_candidate_first_and_a_known_one_is_recognised() -> None:
+    infos = run(wrapped(Painted(worlds=AND_BACK), frames_per_update=64), 1000)
+    assert stages(infos, "environment", "status") == [
+        (0, "confirmed"),
+        (1, "candidate"),
+        (1, "confirmed"),
+        (0, "recognised"),
+    ]
+
+
+def test_a_frozen_wrapper_recognises_only() -> None:
+    trained = wrapped(Painted(worlds=AND_BACK), frames_per_update=64)
+    run(trained, 500)
+    assert trained.vase.status == "candidate"
+    trained.training = False
+    assert stages(run(trained, 40), "environment", "status") == [(1, "recognised")]
+
+
+def test_the_name_of_a_world_is_shown_wherever_it_is_met() -> None:
+    env = wrapped(Painted(worlds=AND_BACK), frames_per_update=64)
+    infos = run(env, 100)
+    env.vase.rename(0, "dusk")
+    infos += [env.step(0)[4]["vase"] for _ in range(900)]
+    assert stages(infos, "environment", "name") == [(0, ""), (0, "dusk"), (1, ""), (0, "dusk")]
+
+
+def steps_and_updates(env: VASEObservationWrapper, frames: int) -> tuple[list[int], list[int]]:
+    """Environment and training steps after each further frame."""
+    infos = [env.step(0)[4]["vase"] for _ in range(frames)]
+    return [info["environment"] for info in infos], [info["updates"] for info in infos]
+
+
+def test_a_forbidden_world_is_recognised_and_never_learnt_from() -> None:
+    env = wrapped(Painted(worlds=((60, 400), (180, 1600), (60, 400), (180, 10**6))))
+    run(env, 800)
+    env.vase.forbid(1)
+    before = env.vase.updates
+    environments, updates = steps_and_updates(env, 1100)
+    assert set(environments) == {1}
+    assert set(updates) == {before}
+    _, updates = steps_and_updates(env, 500)
+    assert env.vase.environment == 0
+    assert updates[-1] - before > 300 / 8, "it goes on at once where it may"
+    env.step(0)
+    environments, updates = steps_and_updates(env, 200)
+    assert environments[-100:] == [1] * 100
+    assert len(set(updates[-100:])) == 1
+    env.vase.forbid(1, False)
+    assert steps_and_updates(env, 100)[1][-1] > updates[-1]
+
+
+def test_frames_seen_while_forbidden_are_not_practised_on_later() -> None:
+    env = wrapped(Painted((16, 16, 1)), frames_per_update=64)
+    run(env, 400)
+    env.vase.forbid(0)
+    kept = len(env.stream._window)
+    steps_and_updates(env, 200)
+    assert len(env.stream._window) == kept
+
+
+def test_a_listener_may_merge_the_world_that_was_just_confirmed() -> None:
+    env = wrapped(Painted(worlds=AND_BACK), frames_per_update=64)
+    heard = []
+
+    def merge(vase: VASE, report: UpdateReport) -> None:
+        heard.append((report.environment, report.status))
+        if (report.environment, report.status) == (1, "confirmed"):
+            vase.merge(1, 0)
+
+    env.vase.on_change = merge
+    infos = run(env, 1400)
+    assert heard == [(0, "confirmed"), (1, "candidate"), (1, "confirmed")]
+    assert [environment for (environment,) in stages(infos, "environment")] == [0, 1, 0]
+    assert env.vase.registry.opened == [0, 0]
+    assert infos[-1]["updates"] > infos[-100]["updates"]
+
+
+def test_after_a_merge_observations_are_those_of_the_world_that_stays_at_once() -> None:
+    """The index of the world that is given up stays empty, for a third has the next one."""
+    worlds = ((60, 400), (180, 400), (110, 400), (180, 10**6))
+    env = wrapped(Painted(worlds=worlds), append_environment=True, frames_per_update=64)
+
+    def merge(vase: VASE, report: UpdateReport) -> None:
+        if (report.environment, report.status) == (1, "recognised"):
+            vase.merge(1, 0)
+            vase.rename(0, "all")
+
+    env.vase.on_change = merge
+    run(env, 1200)
+    assert [e.index for e in env.vase.registry.known] == [0, 1, 2]
+    while True:
+        observation, *_, info = env.step(0)
+        if info["vase"]["shift"]:
+            break
+    assert (info["vase"]["environment"], info["vase"]["name"]) == (0, "all")
+    np.testing.assert_array_equal(observation[6:], np.eye(TINY.max_environments)[0])
+    assert [e.index for e in env.vase.registry.known] == [0, 2]
+
+
+# ---------------------------------------------------------------- quarantine
+
+
 def held_frames(env: VASEObservationWrapper) -> set[int]:
-    return {round(float(frame.mean()), -1) for frame in env.stream._window}
+    return {20 * round(float(frame.mean()) / 20) for frame in env.stream._window}
 
 
 def test_frames_in_quarantine_never_join_another_world() -> None:
     """Two strangers too brief to be confirmed, then one that stays: only its frames are kept."""
-    worlds = ((60, 304), (140, 16), (100, 16), (200, 10**6))
+    worlds = ((60, 304), (140, 16), (60, 96), (100, 16), (60, 96), (200, 10**6))
     env = wrapped(Painted((16, 16, 1), worlds=worlds), frames_per_update=10**6)
-    run(env, 450)
+    run(env, 304 + 224)
+    assert held_frames(env) == {60}
+    run(env, 100)
     assert len(env.vase.environments) == 2
     assert held_frames(env) == {200}
+
+
+def test_the_block_that_straddles_a_switch_joins_no_world() -> None:
+    worlds = ((60, 312), (200, 10**6))
+    env = wrapped(Painted((16, 16, 1), worlds=worlds), frames_per_update=10**6)
+    shift = next(n for n, info in enumerate(run(env, 450)) if info["shift"])
+    assert shift == 312 + 8 + 16 - 1
+    assert held_frames(env) == {200}
+    assert len(env.stream._window) == 450 // 16 * 16 - 320
+
+
+@pytest.mark.parametrize(
+    ("held", "blocks", "last", "joining"),
+    [
+        (1, 2, 16, []),
+        (3, 4, 16, [1, 2]),
+        (3, 2, 16, []),
+        (4, 3, 16, [3]),
+        (4, 9, 16, [0, 1, 2, 3]),
+        (3, 4, 40, []),
+        (3, 6, 32, [2]),
+        (2, 4, 32, []),
+        (0, 0, 16, []),
+    ],
+)
+def test_held_blocks_join_the_world_that_they_spoke_for(
+    held: int, blocks: int, last: int, joining: list[int]
+) -> None:
+    """But for the first of them, and as many as the learner's blocks, of which one held may be
+    several."""
+    stream = FrameStream(VASE(TINY, seed=0, device="cpu"))
+    stream._held.extend(np.full(last, number) for number in range(held))
+    found = stream._pure(blocks, np.zeros(last))
+    assert [int(block[0]) for block in found] == joining
 
 
 @pytest.mark.filterwarnings("ignore:all 2 environments")
@@ -347,7 +500,7 @@ def test_a_world_too_many_is_not_learnt_from() -> None:
     infos = run(env, 304 * 3)
     assert len(env.vase.environments) == 2
     assert infos[304 * 2 + 64]["updates"] == infos[-1]["updates"]
-    assert len(env.stream._held) <= 1
+    assert len(env.stream._held) <= LONG_PERSISTENCE
     for _ in range(100):
         info = env.step(0)[4]["vase"]
     assert info["environment"] == 0

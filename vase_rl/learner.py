@@ -84,6 +84,10 @@ class VASE:
         it is not saved."""
         self._warned_full = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of a learner reports to nobody."""
+        return {**vars(self), "on_change": None}
+
     @property
     def environments(self) -> list[Environment]:
         """Those known so far, in the order of their opening."""

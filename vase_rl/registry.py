@@ -79,10 +79,11 @@ class Registry:
 
     def forget(self, index: int, into: int) -> None:
         """What the rule has merged is gone: the last index is free, another stays empty."""
+        for environment in self.environments:
+            if environment.index == index or environment.merged_into == index:
+                environment.merged_into = into
         if index == len(self.environments) - 1:
             self.environments.pop()
-        else:
-            self.environments[index].merged_into = into
 
     def checked(self, environment: int | None, what: str) -> int:
         """The index of a known environment, that of the present one for None.

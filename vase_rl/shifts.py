@@ -108,16 +108,20 @@ class ShiftDetector:
         """Count the blocks of an environment to another one from now on.
 
         Raises:
-            ValueError: they are not two known environments.
+            ValueError: as `Whereabouts.merge`.
         """
-        self.where.check_pair(index, into)
-        self.models[into].pool(self.models[index])
-        if index == self.where.environment:
-            self._trial = None
-            self._waiting.clear()
+        present, trial = self.where.environment, self._trial
         shift = self.where.merge(index, into)
+        self.models[into].pool(self.models[index])
         del self.models[self.where.slots :]
         self._evidence = None
+        if index == present:
+            self._waiting.clear()
+        if into == self.where.environment:
+            # A candidate that takes in another environment is here to stay.
+            self._trial = None
+        elif trial is not None and trial.before == index:
+            trial.before = into
         return shift
 
     def explain(self, blocks: list[Block]) -> tuple[int, bool, list[float]]:

@@ -113,8 +113,11 @@ class FrameStream:
 
         A stream that does not train may believe in one that the learner has given up since.
         """
-        known = max(1, len(self.vase.environments))
-        return self._environment if self._environment < known else self.vase.environment
+        known = self.vase.environments
+        if self._training or self._environment >= len(known):
+            return self.vase.environment
+        into = known[self._environment].merged_into
+        return self._environment if into is None else into
 
     @property
     def status(self) -> Status:
@@ -252,7 +255,6 @@ class FrameStream:
         self._fresh.clear()
         report = self.vase.update(block)
         self.report = report
-        self._environment = report.environment
         change = Change(report.shift, report.new_environment)
         if change != NO_CHANGE:
             self._window.clear()
@@ -265,15 +267,15 @@ class FrameStream:
         self._held.clear()
         if report.trained:
             self._window.extend(block)
-        self.reconstruction_loss = report.losses.get("reconstruction", self.reconstruction_loss)
-        self._steps_due -= 1.0
+            self._steps_due -= 1.0
+            self.reconstruction_loss = report.losses["reconstruction"]
         return change
 
     def _pure(self, blocks: int, last: np.ndarray) -> list[np.ndarray]:
         """Held frames of the world that was entered with so many of the learner's blocks, the last
         of which are not held; the first may straddle the switch."""
         parts = max(1, len(last) // self.vase.config.block_frames)
-        count = max(0, (blocks - 1) // parts - 1)
+        count = min(len(self._held), max(0, (blocks - 1) // parts - 1))
         return list(self._held)[len(self._held) - count :]
 
     def _practise(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..environments import Environment
 from ..frames import to_tensor
 from ..learner import VASE
 
@@ -47,7 +48,7 @@ class PolicyView:
         self.encoder = vase.networks.encoder
         if kind != "live":
             self.encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self._held_masks = self._masks_by_serial()
+        self._held_masks = self._masks_to_hold()
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -74,14 +75,18 @@ class PolicyView:
         """aˢ of every known environment, bool (K, N); all ones before the first."""
         masks = self._learner_masks()
         if self.kind == "held":
-            for index in range(len(self.vase.environments)):
-                masks[index] = self._held_masks.get(self.vase.registry.serial(index), masks[index])
+            known = self.vase.environments
+            for environment, mask in self._held_masks:
+                # The index of one that was given up goes to another.
+                index = environment.index
+                if index < len(known) and known[index] is environment:
+                    masks[index] = mask
         return masks
 
-    def _masks_by_serial(self) -> dict[int, np.ndarray]:
-        """Of the known environments; the index of one that is given up goes to another."""
-        known, masks = range(len(self.vase.environments)), self._learner_masks()
-        return {self.vase.registry.serial(index): masks[index] for index in known}
+    def _masks_to_hold(self) -> list[tuple[Environment, np.ndarray]]:
+        """Of the known environments, as they are now."""
+        # Before the first there is a mask, but of none.
+        return list(zip(self.vase.environments, self._learner_masks(), strict=False))
 
     def _learner_masks(self) -> np.ndarray:
         if not self.vase.environments:
@@ -103,7 +108,7 @@ class PolicyView:
 
     def refresh(self) -> None:
         """Take over the learner's weights and masks as they are now."""
-        self._held_masks = self._masks_by_serial()
+        self._held_masks = self._masks_to_hold()
         self._rounded = None
         if self.kind != "live":
             self.encoder.load_state_dict(self.vase.networks.encoder.state_dict())
