@@ -215,7 +215,8 @@ class VASE:
 
     def _verdict(self, x: Tensor) -> int | None:
         present = self.registry.present
-        if present.updates < self.config.burn_in:
+        # Before its first step an environment has no loss to compare with.
+        if present.updates < max(1, self.config.burn_in):
             return self.environment
         samples = self._sample(x)
         return self._algorithm_1(x, samples, atypicality(samples))[1]
@@ -231,15 +232,18 @@ class VASE:
 
     def _follow(self, shift: Shift, x: Tensor) -> None:
         """Go where the rule has gone, with frames of there."""
+        if shift.kind == "full":
+            self._warn_full()
+        if shift.environment == shift.left:
+            return
         if shift.kind == "merge":
             self._forget(shift)
-        elif shift.left != shift.environment:
+        else:
             self._take_stock(self.environments[shift.left])
         if shift.kind == "open":
             self._open(x)
-        if shift.kind == "full":
-            self._warn_full()
-        self.running_atypicality = atypicality(self._sample(x))
+        else:
+            self.running_atypicality = atypicality(self._sample(x))
 
     def _take_stock(self, left: Environment) -> None:
         """Of the environment that is left: what it used, and the networks as they are."""

@@ -1,4 +1,4 @@
-"""Environments that their user merges: nothing is left of them, and nothing else is lost."""
+"""Worlds that come and go, and environments that their user merges: nothing known is lost."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ import numpy as np
 import pytest
 from counting import TINY
 
-from vase_rl import VASE
+from vase_rl import VASE, VASEConfig
 from vase_rl.shifts import ShiftDetector
 
 LEVELS = (40, 100, 160, 220)
 
 
-def learner() -> VASE:
-    return VASE(TINY, seed=0, device="cpu")
+def learner(**overrides: Any) -> VASE:
+    return VASE(VASEConfig.from_dict({**TINY.to_dict(), **overrides}), seed=0, device="cpu")
+
+
+def noise(seed: int, world: int) -> np.ndarray:
+    """A block of noise about one grey."""
+    level, rng = LEVELS[world], np.random.default_rng(seed)
+    return rng.integers(level - 30, level + 30, (16, 16, 16, 1), dtype=np.uint8)
 
 
 def show(vase: VASE, world: int, blocks: int) -> None:
-    """So many blocks of noise about one grey."""
-    rng = np.random.default_rng(vase.updates)
-    level = LEVELS[world]
-    for _ in range(blocks):
-        vase.update(rng.integers(level - 30, level + 30, (16, 16, 16, 1), dtype=np.uint8))
+    """So many blocks of a world."""
+    for number in range(blocks):
+        vase.update(noise(vase.updates + number, world))
 
 
-def through(*worlds: int, blocks: int = 24) -> VASE:
-    vase = learner()
+def through(*worlds: int, blocks: int = 24, **overrides: Any) -> VASE:
+    vase = learner(**overrides)
     for world in worlds:
         show(vase, world, blocks)
     return vase
@@ -36,6 +40,27 @@ def through(*worlds: int, blocks: int = 24) -> VASE:
 def rule(vase: VASE) -> ShiftDetector:
     assert isinstance(vase.registry.rule, ShiftDetector)
     return vase.registry.rule
+
+
+def test_the_recipe_as_printed_opens_one_environment_with_the_first_batch() -> None:
+    vase = learner(inference="algorithm1", persistence=1, burn_in=0)
+    show(vase, 0, 1)
+    assert (len(vase.environments), vase.environments[0].updates) == (1, 1)
+
+
+@pytest.mark.filterwarnings("ignore:all 2 environments")
+def test_stock_is_taken_of_a_world_that_is_left_for_one_too_many() -> None:
+    """What comes is seen as the other world, which may come next without a further change."""
+    vase = through(0, 3, max_environments=2)
+    assert vase.snapshot is not None
+    assert (vase.environment, vase.snapshot_environments) == (1, 1)
+    show(vase, 1, 4)
+    assert vase.environment == 0
+    assert vase.snapshot_environments == 2
+    for mine, learnt in zip(vase.snapshot.parameters(), vase.networks.parameters(), strict=True):
+        assert mine.equal(learnt)
+    show(vase, 0, 2)
+    assert vase.update(noise(9, 0)).losses["decoder_dreaming"] > 0
 
 
 def test_what_was_merged_into_one_that_is_merged_goes_along() -> None:
