@@ -60,13 +60,25 @@ def test_the_learner_works_by_itself() -> None:
     assert names["report"].environment == 0
 
 
+def test_new_worlds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    vase, rng = run(PYTHON[3])["vase"], np.random.default_rng(0)
+    for brightness in [100] * 10 + [250] * 2:
+        vase.update(rng.integers(0, brightness, (64, 32, 32, 1), dtype=np.uint8))
+    assert capsys.readouterr().out == "a new world, environment 1\n"
+    vase.confirm()
+    vase.rename(1, "menu")
+    vase.forbid(1)
+    vase.merge(1, into=0)
+    assert len(vase.environments) == 1
+
+
 def test_a_recording_is_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word, on a recording of 150 small frames."""
     frames = np.random.default_rng(0).integers(0, 256, (150, 84, 111, 3), dtype=np.uint8)
     (tmp_path / "runs" / "outdoors").mkdir(parents=True)
     np.savez(tmp_path / "runs" / "outdoors" / "episode.npz", frames=frames)
     monkeypatch.chdir(tmp_path)
-    names = run(PYTHON[5])
+    names = run(PYTHON[6])
     assert names["frames"].shape[1:] == (64, 64, 3)
     assert names["vase"].updates == 3
 
