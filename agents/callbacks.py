@@ -135,7 +135,7 @@ def record_learner(logger: Logger, stream: FrameStream) -> None:
     """What there is to log of a learner, but for what happened since; see `LogLearner`."""
     environments = stream.vase.environments
     logger.record("vase/environment", stream.environment)
-    logger.record("vase/environments", len(environments))
+    logger.record("vase/environments", len(stream.vase.registry.known))
     logger.record("vase/updates", stream.vase.updates)
     logger.record("vase/reconstruction_loss", stream.reconstruction_loss)
     if environments:

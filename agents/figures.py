@@ -134,7 +134,7 @@ def masks(vase: VASE, environment: int) -> Figure:
         vase: the learner, which knows an environment.
         environment: index of the present one.
     """
-    known = vase.environments
+    known = vase.registry.known
     states = np.stack([(e.latent_mask.int() * (1 + e.used_latents.int())).tolist() for e in known])
     count, latents = states.shape
     figure = Figure(
@@ -144,7 +144,8 @@ def masks(vase: VASE, environment: int) -> Figure:
     axes.imshow(states, cmap=ListedColormap(list(STATES.values())), vmin=0, vmax=2, aspect="equal")
     axes.set_xticks(range(latents))
     axes.set_yticks(range(count), [_present(e.index, environment) for e in known])
-    axes.get_yticklabels()[environment].set_fontweight("bold")
+    for label, e in zip(axes.get_yticklabels(), known, strict=True):
+        label.set_fontweight("bold" if e.index == environment else "normal")
     axes.set_xlabel("latent", color=MUTED)
     # White lines between the cells.
     axes.set_xticks(np.arange(latents + 1) - 0.5, minor=True)
@@ -203,7 +204,7 @@ def _axes(figure: Figure, left: float, width: float, height: float) -> Axes:
 
 
 def _shown_latents(vase: VASE) -> list[int]:
-    used = np.any([e.used_latents.tolist() for e in vase.environments], axis=0)
+    used = np.any([e.used_latents.tolist() for e in vase.registry.known], axis=0)
     return np.flatnonzero(used).tolist() or list(range(vase.config.latents))
 
 

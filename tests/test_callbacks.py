@@ -285,6 +285,16 @@ def test_masks_tell_three_states_apart() -> None:
     assert states.tolist() == [[2, 1, 1, 2, 1, 1], [0, 1, 1, 0, 1, 2], [1, 1, 1, 1, 1, 2]]
 
 
+def test_a_merged_environment_is_not_drawn() -> None:
+    vase = scenes()
+    vase.merge(1, 2)
+    figure = masks(vase, 2)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "present: 2"]
+    assert [label.get_fontweight() for label in axes.get_yticklabels()] == ["normal", "bold"]
+    assert axes.images[0].get_array().tolist() == [[2, 1, 1, 2, 1, 1], [1, 1, 1, 1, 1, 2]]
+
+
 def test_many_environments_have_room() -> None:
     # `texts` also asserts that no two of them overlap, and that none leaves the figure.
     assert {*"012345", "present: 6"} <= set(texts(masks(scenes(7), 6)))

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 import pytest
+from counting import TINY as COUNTING
+from counting import open_environment
 from gymnasium import spaces
 from PIL import Image
 
@@ -340,6 +342,29 @@ def test_inspect_tells_environments_and_draws_traversals(
         assert picture.height > 16 * 32
     assert cli.main(["inspect", str(demo / "agent.zip"), "--out", str(tmp_path)]) == 0
     assert metrics(tmp_path)["updates"] == metrics(demo)["updates"]
+
+
+def test_inspect_shows_what_the_user_said_of_environments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vase = VASE(COUNTING, seed=0, device="cpu")
+    vase.update(np.random.default_rng(0).integers(0, 99, (16, 16, 16, 1), np.uint8))
+    for _ in range(2):
+        open_environment(vase, vase.environments[0].latent_mask.clone())
+    vase.rename(0, "kitchen")
+    vase.forbid(2)
+    vase.merge(1, 0)
+    vase.save(tmp_path / "encoder.pt")
+    out = tmp_path / "out"
+    assert cli.main(["inspect", str(tmp_path / "encoder.pt"), "--out", str(out)]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("environment 0 (kitchen): 1 updates, ")
+    assert second.startswith("environment 2: forbidden, 0 updates, ")
+    rows = metrics(out)["environments"]
+    assert [(row["environment"], row["name"], row["forbidden"]) for row in rows] == [
+        (0, "kitchen", False),
+        (2, "", True),
+    ]
 
 
 def test_roles_say_used_frozen_and_spare() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..environments import Environment
 from ..files import write_whole
 from ..learner import VASE
 from .results import RunDirectory
@@ -39,17 +40,19 @@ def latent_roles(vase: VASE) -> list[list[Role]]:
 
 
 def environment_table(vase: VASE) -> list[dict[str, Any]]:
-    """One row per environment; latents are numbered from 0."""
+    """One row per known environment; latents are numbered from 0."""
     masks, used = _masks_and_used(vase)
     return [
         {
             "environment": known.index,
+            "name": known.name,
+            "forbidden": known.forbidden,
             "updates": known.updates,
             "loss_mean": known.loss_mean,
             "active_latents": np.flatnonzero(masks[known.index]).tolist(),
             "used_latents": np.flatnonzero(used[known.index]).tolist(),
         }
-        for known in vase.environments
+        for known in vase.registry.known
     ]
 
 
@@ -96,11 +99,13 @@ def run_inspect(
         raise ValueError(f"{checkpoint} has seen no frames yet: it knows no environment")
     run = RunDirectory(out, "inspect", arguments, stale=("traversals.png",))
     roles = latent_roles(vase)
-    for known in vase.environments:
-        print(describe(known.index, known.updates, known.loss_mean, roles[known.index]))
+    known = vase.registry.known
+    for environment in known:
+        print(describe(environment, roles[environment.index]))
     start = np.random.default_rng(seed).standard_normal(vase.config.latents).astype(np.float32)
-    pictures = [latent_traversals(vase, known.index, start) for known in vase.environments]
-    write_whole(run.path / "traversals.png", traversals_png(pictures, roles))
+    pictures = {title(e): latent_traversals(vase, e.index, start) for e in known}
+    shown = [roles[environment.index] for environment in known]
+    write_whole(run.path / "traversals.png", traversals_png(pictures, shown))
     run.record(
         checkpoint=checkpoint,
         seed=seed,
@@ -114,15 +119,22 @@ def run_inspect(
     return run
 
 
-def describe(environment: int, updates: int, loss: float, roles: list[Role]) -> str:
+def title(environment: Environment) -> str:
+    """Its index, and the name that its user has given it."""
+    name = f" ({environment.name})" if environment.name else ""
+    return f"environment {environment.index}{name}"
+
+
+def describe(environment: Environment, roles: list[Role]) -> str:
     """One line on an environment."""
     parts = []
     for role in ("used", "frozen", "spare"):
         names = [str(n) for n, part in enumerate(roles) if part == role]
         parts.append(f"{role} {' '.join(names) or 'none'}")
+    forbidden = "forbidden, " if environment.forbidden else ""
     return (
-        f"environment {environment}: {updates:,} updates, loss {loss:.1f} nats; latents "
-        f"{', '.join(parts)}"
+        f"{title(environment)}: {forbidden}{environment.updates:,} updates, "
+        f"loss {environment.loss_mean:.1f} nats; latents {', '.join(parts)}"
     )
 
 

@@ -131,14 +131,13 @@ leaves such frames out, and other readers should.
 DETECT = """\
 streams: sprites, reach-random, reach-ppo, reach-trained, vizdoom, vizdoom-ppo, vizdoom-maze, atari,
   miniworld; each also as X-gradual, X-short, X-recurring and X-still
-detectors: moments, blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
-  moments is the learner's rule (setting: shift_threshold); blocks compares blocks of frames with
-  how blocks of the world have differed (standard deviations); adwin, page-hinkley and welch
-  look at the losses of a plain VAE, mmd at its latents or at small pixels
+detectors: blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
+  blocks is the learner's rule (setting: shift_deviations); adwin, page-hinkley and welch look at
+  the losses of a plain VAE, mmd at its latents or at small pixels
 
 examples:
   vase-rl detect                                           built-in streams, all detectors
-  vase-rl detect --streams vizdoom vizdoom-still --detectors moments adwin never --seeds 0-2
+  vase-rl detect --streams vizdoom vizdoom-still --detectors blocks adwin never --seeds 0-2
   vase-rl detect --streams sprites-gradual --frames 100000 --data-dir data
 
 Visits last 3,000 to 8,000 frames (short: 500 to 1,000), to worlds drawn at random; in recurring

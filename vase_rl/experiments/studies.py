@@ -199,7 +199,7 @@ def _capacities() -> tuple[Cell, ...]:
 
 def _inference_rules() -> tuple[Cell, ...]:
     rules: dict[str, dict[str, Any]] = {
-        "moments (default)": dict(),
+        "blocks (default)": dict(),
         "Algorithm 1, loss below κ = 1.5": dict(inference="algorithm1", burn_in=200),
         "Algorithm 1, two-sided, 4 deviations": dict(
             inference="algorithm1", burn_in=200, loss_test="two_sided"

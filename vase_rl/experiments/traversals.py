@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -19,12 +19,12 @@ GAP = 2
 DOTS_PER_INCH = 110
 
 
-def traversals_png(pictures: Sequence[Images], roles: Sequence[Sequence[Role]]) -> bytes:
+def traversals_png(pictures: Mapping[str, Images], roles: Sequence[Sequence[Role]]) -> bytes:
     """A PNG file: a row per latent, a panel per environment, every row with its role.
 
     Args:
-        pictures: per environment, (N, steps, H, W, C) as `inspection.latent_traversals` gives.
-        roles: per environment, of every latent.
+        pictures: by title, (N, steps, H, W, C) as `inspection.latent_traversals` gives.
+        roles: of every latent, per picture.
     """
     latents = len(roles[0])
     size = (0.5 + 3.6 * len(pictures), 0.9 + 0.42 * latents)
@@ -33,9 +33,9 @@ def traversals_png(pictures: Sequence[Images], roles: Sequence[Sequence[Role]]) 
         figure, grid = plt.subplots(
             1, len(pictures), figsize=size, layout="constrained", squeeze=False
         )
-        for environment, axes in enumerate(grid[0]):
-            draw_traversals(axes, pictures[environment], roles[environment])
-            axes.set_title(f"environment {environment}", loc="left", weight="bold")
+        for axes, (title, shown), parts in zip(grid[0], pictures.items(), roles, strict=True):
+            draw_traversals(axes, shown, parts)
+            axes.set_title(title, loc="left", weight="bold")
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
     plt.close(figure)
     return content.getvalue()
