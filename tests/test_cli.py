@@ -372,8 +372,7 @@ def test_roles_say_used_frozen_and_spare() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 1), dtype=np.uint8)
     vase.update(frames)
     (record,) = vase.environments
-    vase.environments.append(type(record)(1, ~record.latent_mask, record.used_latents.clone(),
-                                          record.moments))  # fmt: skip
+    open_environment(vase, ~record.latent_mask)
     first, second = vase.environments
     first.used_latents[:] = first.latent_mask.new_tensor([1, 1, 0, 0, 0, 0])
     second.latent_mask[:] = second.latent_mask.new_tensor([1, 0, 0, 1, 1, 1])

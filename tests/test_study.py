@@ -72,8 +72,9 @@ def test_a_candidate_that_was_given_up_finds_no_boundary():
         flags = dict(new_environment=False, shift=False, merged=False) | true
         nothing = np.zeros(2, np.float32)
         return UpdateReport(
-            environment=environment, candidate=False, trained=True, latent_mask=nothing > 0,
-            atypicality=nothing, losses=dict(kl=1.0, reconstruction=1.0), updates=1, **flags
+            environment=environment, candidate=False, trained=True, blocks=2, status="confirmed",
+            latent_mask=nothing > 0, atypicality=nothing,
+            losses=dict(kl=1.0, reconstruction=1.0), updates=1, **flags
         )  # fmt: skip
 
     record = Record()
