@@ -129,7 +129,9 @@ def test_history_tells_visits_switches_and_openings_and_survives_a_file(tmp_path
 def test_a_candidate_that_is_merged_back_was_no_environment(tmp_path: Path) -> None:
     def report(merged: bool) -> UpdateReport:
         nothing = np.zeros(2, np.float32)
-        return UpdateReport(0, False, merged, merged, False, True, nothing > 0, nothing, {}, 1)
+        return UpdateReport(
+            0, False, merged, merged, False, True, 2, "confirmed", nothing > 0, nothing, {}, 1
+        )
 
     history = History()
     history.add(_info("a", 0, new_environment=True), report(merged=False))
