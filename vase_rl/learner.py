@@ -90,7 +90,8 @@ class VASE:
 
     @property
     def environments(self) -> list[Environment]:
-        """Those known so far, in the order of their opening."""
+        """By index, in the order of their opening; one that was merged into another one may keep
+        its place (`Environment.merged_into`)."""
         return self.registry.environments
 
     @property
@@ -117,15 +118,15 @@ class VASE:
     def update(self, frames: np.ndarray) -> UpdateReport:
         """Infer the environment of one batch and train on it (section 3.6).
 
-        A batch that speaks for another environment than the present one is held back until
-        `config.persistence` batches in a row agree; then the environment changes, and the batch
-        is trained on.
+        Frames that speak for another environment than the present one are held back until several
+        blocks in a row agree (`shifts.ShiftDetector`; with the paper's rule, `config.persistence`
+        batches); then the environment changes, and the frames are trained on.
 
         Args:
             frames: uint8 (B, H, W, C) at the size of the configuration, oldest first where they
-                have an order. A larger batch than `config.batch_size` is tested whole and trained
-                on in part. Frames of one batch should be nearly independent; the test allows for
-                correlation between neighbours.
+                have an order. They are tested in parts of about `config.block_frames`, and trained
+                on up to `config.batch_size`, chosen at random. Batches of one stream should be of
+                one size: how much their means differ is part of what is known of a world.
 
         Raises:
             TypeError, ValueError: as `frames.to_tensor`.
