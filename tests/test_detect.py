@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 
 from vase_rl import VASE, VASEConfig
+from vase_rl.config import AS_PRINTED, PRESETS
 from vase_rl.experiments import baselines, cli, detectors
 from vase_rl.experiments import detection as detection_module
 from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
@@ -20,8 +22,9 @@ from vase_rl.experiments.detection_scores import Detection, judge, recognise, to
 from vase_rl.experiments.detection_streams import KINDS, STREAMS, DetectionStream, Kind
 from vase_rl.experiments.detection_tables import matched_setting
 from vase_rl.experiments.detection_worlds import GROUPS
-from vase_rl.experiments.detectors import BLOCK, METHODS, Method
+from vase_rl.experiments.detectors import BLOCK, DEFAULT_METHODS, METHODS, Method
 from vase_rl.experiments.onlooker import Onlooker, Stretch
+from vase_rl.experiments.printed_rule import SEED, PrintedRule
 from vase_rl.experiments.scoring import Visit
 from vase_rl.wrappers.stream import FrameStream, StreamConfig
 
@@ -128,7 +131,7 @@ def alarms_of(name: str, seen: list[Stretch]) -> list[int]:
     return alarms
 
 
-REAL = [name for name in METHODS if name not in ("always", "never")]
+REAL = [name for name in DEFAULT_METHODS if name not in ("always", "never")]
 SWITCHED, STATIONARY = stretches(2000, 2800), stretches(None, 3000)
 
 
@@ -192,6 +195,42 @@ def test_blocks_say_what_the_learner_behind_the_wrapper_does(
         assert detector.beliefs.environment == vase.registry.serial(vase.environment)
     assert switches["learner"] == switches["detector"]
     assert len(switches["learner"]) >= 2
+
+
+@pytest.fixture(name="small")
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that learn fast enough for a test."""
+    monkeypatch.setitem(PRESETS["compact"], "filters", (4, 8))
+    monkeypatch.setitem(PRESETS["compact"], "hidden", 32)
+    monkeypatch.setitem(AS_PRINTED, "learning_rate", 0.01)
+
+
+@pytest.mark.usefixtures("small")
+def test_algorithm1_says_what_a_learner_of_the_papers_recipe_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(KINDS, "short", Kind(400, 400))
+    monkeypatch.setitem(AS_PRINTED, "max_environments", 3)
+    config = VASEConfig.preset("compact", as_printed=True, loss_tolerance=1.1)
+    learner = FrameStream(VASE(config, seed=SEED, device="cpu"), seed=SEED)
+    onlooker = Onlooker(1, plain=False, seed=0, device="cpu")
+    detector = METHODS["algorithm1"].make(1.1)
+    beliefs = detector.beliefs
+    assert isinstance(beliefs, PrintedRule)
+    assert (beliefs.environment, list(beliefs.opened), beliefs.merges) == (0, [], 0)
+    alarms, expected = [], []
+    for number, chunk in enumerate(DetectionStream("sprites-short", 800, seed=9).chunks()):
+        start = number * 64
+        alarms += [start + place for place in detector.observe(onlooker.look(chunk))]
+        with warnings.catch_warnings():
+            # The detector does not say when there is no room for more environments.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            changes = [learner.observe(frame[None]) for frame in chunk]
+        expected += [start + place for place, change in enumerate(changes) if change.shift]
+        assert alarms == expected
+        assert list(beliefs.opened) == learner.vase.registry.opened
+        assert beliefs.environment == learner.vase.registry.serial(learner.vase.environment)
+    assert len(expected) >= len(beliefs.opened) - 1 == config.max_environments - 1
 
 
 def test_mmd_is_that_of_two_double_loops() -> None:
@@ -275,7 +314,7 @@ def metrics(out: Path) -> dict[str, Any]:
 def test_the_command_leaves_numbers_table_and_pictures(out: Path) -> None:
     found = metrics(out)
     assert found["finished"]
-    assert list(found["detectors"]) == list(METHODS)
+    assert list(found["detectors"]) == [name for name in METHODS if name != "algorithm1"]
     for name, numbers in found["detectors"].items():
         assert {"delay_frames_median", "false_alarms_per_million", "missed"} <= set(numbers)
         assert list(numbers["streams"]) == ["sprites-short", "sprites-still"]
@@ -295,6 +334,17 @@ def test_the_command_leaves_numbers_table_and_pictures(out: Path) -> None:
     assert table.count("| sprites-still | blocks |") == 1
     for name in ("sweep.svg", "timeline.svg"):
         assert "<svg" in (out / name).read_text()
+
+
+@pytest.mark.usefixtures("small")
+def test_algorithm1_runs_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "algorithm1", replace(METHODS["algorithm1"], settings=(1.5,)))
+    few = ["--streams", "sprites-still", "--detectors", "algorithm1", "--frames", "1000"]
+    assert cli.main(["detect", *few, "--out", str(tmp_path)]) == 0
+    (row,) = metrics(tmp_path)["detectors"]["algorithm1"]["streams"]["sprites-still"]["sweep"]
+    assert row["setting"] == 1.5
+    assert (row["worlds"], row["boundaries"], row["merges"]) == (1, 0, 0)
+    assert row["environments"] >= 1
 
 
 def test_a_finished_stream_is_not_run_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,10 @@ def _add_detect(commands: Any) -> None:
         "--streams", nargs="+", metavar="NAME", help="of those below (default: four built-in ones)"
     )
     parser.add_argument(
-        "--detectors", nargs="+", metavar="NAME", help="of those below (default: all)"
+        "--detectors",
+        nargs="+",
+        metavar="NAME",
+        help="of those below (default: all but algorithm1)",
     )
     parser.add_argument(
         "--seeds", type=parse_seeds, metavar="LIST",

@@ -16,7 +16,7 @@ from ..files import write_whole
 from .detection_scores import Detection, Recognition, judge, pooled, recognise, together
 from .detection_streams import STREAMS, DetectionStream
 from .detection_tables import matched_setting, tables
-from .detectors import METHODS, Detector, check_methods
+from .detectors import DEFAULT_METHODS, METHODS, Detector, check_methods
 from .onlooker import Onlooker, Stretch
 from .progress import Progress
 from .results import RunDirectory, write_json
@@ -32,7 +32,7 @@ class DetectSettings:
     """What to compare, and on what; as the options of `vase-rl detect`."""
 
     streams: Sequence[str] = DEFAULT_STREAMS
-    detectors: Sequence[str] = tuple(METHODS)
+    detectors: Sequence[str] = DEFAULT_METHODS
     seeds: Sequence[int] = (0,)
     frames: int = 30_000
     """Of each stream and seed."""

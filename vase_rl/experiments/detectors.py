@@ -20,6 +20,7 @@ from ..config import VASEConfig
 from ..shifts import ShiftDetector
 from .baselines import MMD, Welch, adwin, page_hinkley
 from .onlooker import Stretch
+from .printed_rule import PrintedRule
 
 BLOCK = VASEConfig.block_frames
 
@@ -139,6 +140,7 @@ class Method:
         default: one of them.
         knob: what the setting is.
         plain: whether it looks at the plain VAE.
+        costly: whether it learns networks of its own at every setting; left out unless named.
     """
 
     make: Callable[[float], Detector]
@@ -146,6 +148,7 @@ class Method:
     default: float = 0.0
     knob: str = "nothing to set"
     plain: bool = True
+    costly: bool = False
 
 
 def _losses(stretch: Stretch) -> npt.NDArray[Any]:
@@ -179,6 +182,7 @@ METHODS: dict[str, Method] = {
     "blocks": Method(
         _blocks, (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0), 4.0, "deviations", plain=False
     ),
+    "algorithm1": Method(PrintedRule, (1.1, 1.5, 3.0), 1.5, "kappa", plain=False, costly=True),
     "adwin": Method(
         lambda setting: adwin(setting, _losses),
         (0.05, 0.002, 1e-4, 1e-6, 1e-9, 1e-15, 1e-30, 1e-60, 1e-120), 0.002, "delta",
@@ -206,6 +210,7 @@ METHODS: dict[str, Method] = {
     ),
 }  # fmt: skip
 """By the names that users write."""
+DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if not method.costly)
 
 
 def check_methods(names: Sequence[str]) -> list[str]:

@@ -131,12 +131,14 @@ leaves such frames out, and other readers should.
 DETECT = """\
 streams: sprites, reach-random, reach-ppo, reach-trained, vizdoom, vizdoom-ppo, vizdoom-maze, atari,
   miniworld; each also as X-gradual, X-short, X-recurring and X-still
-detectors: blocks, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
-  blocks is the learner's rule (setting: shift_deviations); adwin, page-hinkley and welch look at
-  the losses of a plain VAE, mmd at its latents or at small pixels
+detectors: blocks, algorithm1, adwin, page-hinkley, welch, mmd-latents, mmd-pixels, always, never
+  blocks is the learner's rule (setting: shift_deviations); algorithm1 is the paper's rule as
+  printed (kappa), which trains a learner at each of its three settings, a minute or more per
+  30,000 frames each, and runs only where it is named; adwin, page-hinkley and welch look at the
+  losses of a plain VAE, mmd at its latents or at small pixels
 
 examples:
-  vase-rl detect                                           built-in streams, all detectors
+  vase-rl detect                                           built-in streams, all but algorithm1
   vase-rl detect --streams vizdoom vizdoom-still --detectors blocks adwin never --seeds 0-2
   vase-rl detect --streams sprites-gradual --frames 100000 --data-dir data
 
