@@ -56,7 +56,7 @@ def look_at(vase: VASE, source: Source) -> CrossDomain:
     )
     environment = vase.infer(frames).environment
     frames = frames[:: LOOKED_AT // SHOWN]
-    decoded = [vase.reconstruct(frames, index) for index in range(len(vase.environments))]
+    decoded = [vase.reconstruct(frames, known.index) for known in vase.registry.known]
     return CrossDomain(source.name, environment, frames, decoded)
 
 

@@ -43,7 +43,7 @@ def gallery(vase: VASE, source: str, *, seed: int, size: int, motion: str, count
     world = make_source(source, seed=seed, size=size, motion=motion, split="test")
     frames, positions = world_frames(world, max(64, count), vase)
     environment = vase.infer(frames).environment
-    known = range(len(vase.environments))
+    known = [e.index for e in vase.registry.known]
     central = int(np.square(positions - 0.5).sum(1).argmin())
     start = encode(vase, frames[[central]])[0]
     return Gallery(
