@@ -779,6 +779,22 @@ def test_the_warning_points_at_the_caller():
     assert [w.filename for w in caught] == [__file__]
 
 
+def test_strangers_beyond_the_last_environment_are_told_once():
+    vase, told = full((bars,)), []
+    vase.on_change = lambda _, report: told.append(report.environment)
+    with pytest.warns(RuntimeWarning, match="max_environments"):
+        watch(vase, checkers, 10)
+    assert told == []
+
+
+def test_without_clustering_nothing_is_foreign():
+    vase = learner(clustering=False)
+    watch(vase, bars, 3)
+    found = vase.infer(checkers(np.random.default_rng(0), 32))
+    assert (found.environment, found.known) == (0, True)
+    assert np.isnan(found.shift_statistics).all()
+
+
 def test_strangers_are_seen_as_the_nearest_environment():
     vase = full((bars, checkers))
     with pytest.warns(RuntimeWarning, match="nearest known environment"):

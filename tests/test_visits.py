@@ -68,12 +68,20 @@ def test_what_was_merged_into_one_that_is_merged_goes_along() -> None:
     vase.merge(1, 2)
     vase.merge(2, 0)
     assert vase.registry.opened == [0, 0, 0]
-    assert [vase.registry.serial(index) for index in range(2)] == [0, 0]
-    assert vase.environments[1].merged_into == 0
+    assert (len(vase.environments), vase.snapshot_environments) == (1, 1)
+    show(vase, 1, 3)
+    assert vase.environment == 0
     show(vase, 3, 24)
-    assert vase.environment == 2
-    assert vase.environments[1].merged_into == 0
-    assert vase.registry.serial(1) == 0
+    assert (vase.environment, vase.registry.opened) == (1, [0, 0, 0, 1])
+
+
+def test_an_index_that_stays_empty_goes_along_with_a_later_merge() -> None:
+    vase = through(0, 1, 2, 3)
+    vase.merge(1, 2)
+    vase.merge(2, 0)
+    assert vase.registry.opened == [0, 0, 0, 3]
+    assert [vase.registry.serial(index) for index in range(4)] == [0, 0, 0, 3]
+    assert [e.merged_into for e in vase.environments] == [None, 0, 0, None]
 
 
 def test_a_candidate_is_given_up_for_what_its_predecessor_was_merged_into() -> None:
@@ -92,6 +100,7 @@ def test_a_candidate_that_takes_in_another_environment_stays() -> None:
     assert vase.status == "candidate"
     vase.merge(1, 2)
     assert vase.status == "confirmed"
+    show(vase, 2, 12)
     show(vase, 0, 3)
     assert vase.environment == 0
     assert vase.registry.opened == [0, 2, 2]

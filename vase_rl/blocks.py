@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,13 @@ Floats = npt.NDArray[np.float64]
 WINDOWS = (1, 2, 4, 8, 16)
 """Blocks whose mean is tested together: a great change shows in one, a small one only in many."""
 LONG = 8
-"""From this window on, chance averages out and the F distribution holds; below, the tails are those
-that the environment itself has shown."""
+"""From this window on chance averages out, and the F distribution says what is odd; below, the
+tails that the environment itself has shown."""
 LONG_SHARE = 0.75
 """Of the deviations that make a short window odd, those for a long one: more of them must agree."""
+WANDERING_SHARE = 0.5
+"""Of those deviations, how far above what is usual in the environment a long window must lie, too:
+few independent ones tell what is usual."""
 LEAST_BLOCKS = 8
 """Independent blocks that a model must have seen before its own tails count. A younger one refuses
 only what hardly any blocks of one world would show."""
@@ -38,6 +40,8 @@ MEMORY = 1000
 # A model that has seen K independent blocks trusts its frames' correlation only so far: the scatter
 # of block means that they predict is taken 1 + CAUTION/K times as large.
 CAUTION = 5.0
+SPAN = 16
+"""Independent blocks from which on the directions in which they scatter count in full."""
 RIDGE = 1e-4
 # Blocks that an expectation of the statistic, before any was seen, is worth.
 PRIOR_BLOCKS = 20
@@ -175,15 +179,18 @@ class BlockModel:
             window: how many blocks.
             deviations: how odd it must be not to be explained, in normal standard deviations.
         """
-        probability = NormalDist().cdf(-LONG_SHARE * deviations)
+        z = LONG_SHARE * deviations
         if self.young:
             # K blocks have shown how they scatter in K of D directions at most.
             unseen = 1 + DIMENSION / max(self.blocks, 1)
-            limit = unseen * f_quantile(probability, DIMENSION, self.blocks - 1)
+            limit = unseen * f_quantile(z, DIMENSION, self.blocks - 1)
         elif window in WINDOWS and window < LONG:
             limit = self.calibration[window].limit(deviations)
         else:
-            limit = f_quantile(probability, DIMENSION, self.independent)
+            limit = f_quantile(z, DIMENSION, self.independent)
+            if window in WINDOWS:
+                # An agent that learns makes its world wander more than chance would.
+                limit = max(limit, self.calibration[window].limit(WANDERING_SHARE * deviations))
         return self.statistic(mean, window) <= limit
 
     def statistic(self, mean: Floats, window: int) -> float:
@@ -230,7 +237,10 @@ class BlockModel:
         if self._scatter_now is not None:
             return self._scatter_now
         seen = max(self.independent - 1, 0.0)
-        frames = self.within + self.between
+        # A few blocks span few directions: of how they scatter only the variances count at first.
+        doubt = max(0.0, 1 - self.independent / SPAN)
+        variances = np.diag(self.between.diagonal())
+        frames = self.within + (1 - doubt) * self.between + doubt * variances
         corrected = self.between * self.blocks / max(self.blocks - 1, 1)
         # Neighbours' correlation does not tell of what changes more slowly than a block lasts.
         share = max(self.share, float(np.trace(corrected) / (np.trace(frames) + 1e-12)))
@@ -285,17 +295,18 @@ class Calibration:
         return math.exp(mean + deviations * math.sqrt(variance))
 
 
-def f_quantile(probability: float, numerator: float, denominator: float) -> float:
-    """The value that an F statistic exceeds with a probability (Wilson and Hilferty, Paulson 1942).
+def f_quantile(z: float, numerator: float, denominator: float) -> float:
+    """The value that an F statistic exceeds as rarely as a normal one exceeds `z`.
+
+    By the approximation of Wilson and Hilferty (1931) and Paulson (1942).
 
     Args:
-        probability: in (0, 0.5).
+        z: above 0.
         numerator, denominator: degrees of freedom.
 
     Returns:
         infinity where the approximation has no answer: few degrees of freedom, rare events.
     """
-    z = -NormalDist().inv_cdf(probability)
     if denominator <= 0:
         return math.inf
     a, b = 2 / (9 * denominator), 2 / (9 * numerator)
@@ -304,4 +315,5 @@ def f_quantile(probability: float, numerator: float, denominator: float) -> floa
     if square <= 0:
         return math.inf
     middle, constant = (1 - a) * (1 - b), (1 - b) ** 2 - z * z * b
-    return float(((middle + math.sqrt(middle**2 - square * constant)) / square) ** 3)
+    root = math.sqrt(max(0.0, middle**2 - square * constant))
+    return float(((middle + root) / square) ** 3)

@@ -130,6 +130,9 @@ def _check_records(vase: VASE) -> None:
     slots = vase.registry.rule.where.slots
     if slots != max(len(known), 1) or slots > vase.config.max_environments:
         raise ValueError(f"{len(known)} environments are known, {slots} indices are taken")
+    known_to_rule = vase.registry.rule.where.known if known else []
+    if [e.index for e in vase.registry.known] != known_to_rule:
+        raise ValueError(f"environments {known_to_rule} are known to the rule")
     for vector in [vase.running_atypicality, *(e.latent_mask for e in known)]:
         if vector.shape != (latents,):
             raise ValueError(f"a latent mask has shape {tuple(vector.shape)}, not ({latents},)")

@@ -156,13 +156,16 @@ class VASE:
             losses=losses,
             updates=self.updates,
         )
-        if self.on_change is not None and (shifts or not known or status != self.status):
+        changed = any(s.kind != "full" or s.environment != s.left for s in shifts)
+        if self.on_change is not None and (changed or not known or status != self.status):
             self.on_change(self, report)
         return report
 
     @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
         """Train once more on frames that are known to belong to the present environment.
+
+        Nothing is asked, not even whether that environment is forbidden (see `paused`).
 
         Returns:
             Losses by name, as in `UpdateReport`.
@@ -209,7 +212,7 @@ class VASE:
 
     def _blocks(self, x: Tensor) -> list[tuple[Tensor, Block]]:
         """A batch cut into as many parts of about `block_frames` as it has."""
-        features = self.features(x).double().cpu().numpy()
+        features = self.features(x).cpu().double().numpy()
         parts = max(1, len(x) // self.config.block_frames)
         cut = np.array_split(features, parts)
         return list(zip(x.tensor_split(parts), map(Block.of, cut), strict=True))
@@ -387,8 +390,8 @@ class VASE:
     def merge(self, environment: int, into: int) -> None:
         """Count the frames of an environment to another one, from now on and for ever.
 
-        What the networks have learnt stays. If the environment was the last that was opened, its
-        index is free again; otherwise it stays empty, for no other may change its index.
+        What the networks have learnt stays, and so does what is known of its blocks. Its index is
+        free again unless there is a higher one: then it stays empty, for no other may change.
 
         Args:
             environment: index of the one that is given up.
@@ -413,7 +416,8 @@ class VASE:
     def forbid(self, environment: int, forbidden: bool = True) -> None:
         """Recognise an environment from now on, but neither learn from it nor dream of it.
 
-        For what is no world: menus, loading screens, a covered camera.
+        For what is no world: menus, loading screens, a covered camera. What it was trained on
+        before, if only the block that opened it, is not undone.
 
         Args:
             environment: its index.
@@ -443,9 +447,12 @@ class VASE:
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.
         alpha = atypicality(torch.cat([mean - std, mean + std]))
-        if isinstance(self.registry.rule, Persistence):
+        nothing = np.full(len(self.environments), np.nan)
+        if not self.config.clustering:
+            environment, known, statistics = self.environments[0], True, nothing
+        elif isinstance(self.registry.rule, Persistence):
             environment, verdict = self._algorithm_1(x, mean, alpha)
-            known, statistics = verdict is not None, np.full(len(self.environments), np.nan)
+            known, statistics = verdict is not None, nothing
         else:
             environment, known, statistics = self._explain(x, self.registry.rule)
         return Inference(

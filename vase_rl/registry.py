@@ -78,11 +78,11 @@ class Registry:
         self.environments.append(Environment(self.index, mask, torch.zeros_like(mask)))
 
     def forget(self, index: int, into: int) -> None:
-        """What the rule has merged is gone: the last index is free, another stays empty."""
+        """What the rule has merged is gone; its index is free if there is no higher one."""
         for environment in self.environments:
             if environment.index == index or environment.merged_into == index:
                 environment.merged_into = into
-        if index == len(self.environments) - 1:
+        while self.environments[-1].merged_into is not None:
             self.environments.pop()
 
     def checked(self, environment: int | None, what: str) -> int:

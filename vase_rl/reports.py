@@ -57,4 +57,4 @@ class Inference:
     """q(s|x) averaged over the batch, float32 (environments,), sums to 1."""
     shift_statistics: np.ndarray
     """How foreign the batch is to each environment, float32 (environments,): about 1 or below where
-    it belongs. NaN for one that was merged, and for all with the paper's rule."""
+    it belongs. NaN for one that was merged, and for all with the paper's rule or without S."""

@@ -30,8 +30,8 @@ ODDS_PER_DIMENSION = 1.0
 better by this log likelihood ratio per dimension: worlds of great variety explain almost all."""
 TRIAL = 16
 """Blocks after those that opened a candidate by which it is confirmed, or merged back."""
-LEAST_TRIAL = 4
-"""A candidate that is left after fewer was a passing oddity."""
+LEAST_TRIAL = LONG - 1
+"""A candidate that is left after fewer was a passing oddity: too little to know it by later."""
 TRIAL_SHARE = 2 / 3
 """Of the deviations that make blocks odd, those that confirm a candidate: its frames were not
 chosen for being odd, as those that opened it."""
@@ -39,9 +39,9 @@ chosen for being odd, as those that opened it."""
 
 @dataclass
 class _Evidence:
-    """Tests in a row that speak for one environment (None: a new one)."""
+    """Tests in a row that speak for one model (None: a new one)."""
 
-    environment: int | None
+    model: int | None
     window: int
     blocks: list[Block]
 
@@ -51,7 +51,9 @@ class _Trial:
     """The sum of the block means of a candidate since it was opened, and how many there are."""
 
     before: int
-    """The environment that it was opened from."""
+    """The model of the environment that it was opened from."""
+    window: int
+    """How many blocks together no known model explained when it was opened."""
     total: Floats
     blocks: int = 0
 
@@ -65,14 +67,18 @@ class ShiftDetector:
             more are surer and later.
 
     Attributes:
-        models: what is known of each environment, by index.
-        where: which are known, and which is the present one.
+        models: of blocks, one for every environment but those that were given up. One that a user
+            merged into another environment goes on as a further model of that one.
+        owners: of every model, the index of its environment.
+        where: which environments are known, and which is the present one.
     """
 
     def __init__(self, max_environments: int = 7, deviations: float = DEVIATIONS) -> None:
         self.max_environments, self.deviations = max_environments, deviations
         self.models = [BlockModel()]
+        self.owners = [0]
         self.where = Whereabouts()
+        self._model = 0
         self._recent: deque[Block] = deque(maxlen=LAST)
         self._waiting: deque[Block] = deque()
         self._evidence: _Evidence | None = None
@@ -110,31 +116,30 @@ class ShiftDetector:
         Raises:
             ValueError: as `Whereabouts.merge`.
         """
-        present, trial = self.where.environment, self._trial
         shift = self.where.merge(index, into)
-        self.models[into].pool(self.models[index])
-        del self.models[self.where.slots :]
+        self.owners = [into if owner == index else owner for owner in self.owners]
         self._evidence = None
-        if index == present:
-            self._waiting.clear()
         if into == self.where.environment:
-            # A candidate that takes in another environment is here to stay.
+            # A candidate that takes in another environment, or was taken in, is here to stay.
             self._trial = None
-        elif trial is not None and trial.before == index:
-            trial.before = into
         return shift
 
     def explain(self, blocks: list[Block]) -> tuple[int, bool, list[float]]:
         """The most likely environment of some blocks, whether it explains them, and how foreign
         they are to each environment (about 1: not at all; NaN of one that was merged)."""
-        mean, window, known = mean_of(blocks), len(blocks), self.where.known
-        explaining = [i for i in known if self.models[i].explains(mean, window, self.deviations)]
-        index = max(explaining or known, key=lambda i: self.models[i].log_likelihood(mean, window))
-        statistics = [
-            self.models[i].statistic(mean, window) if i in known else math.nan
-            for i in range(len(self.models))
-        ]
-        return index, bool(explaining), statistics
+        mean, window, every = mean_of(blocks), len(blocks), range(len(self.models))
+        explaining = [i for i in every if self.models[i].explains(mean, window, self.deviations)]
+        # A young model explains almost anything, and says little by that.
+        sure = [i for i in explaining if not self.models[i].young]
+        likeliest = self._likeliest(mean, window, sure or every)
+        assert likeliest is not None
+        statistics = [math.nan] * self.where.slots
+        for i, owner in enumerate(self.owners):
+            statistics[owner] = float(np.fmin(statistics[owner], self._statistic(i, mean, window)))
+        return self.owners[likeliest], bool(explaining), statistics
+
+    def _statistic(self, model: int, mean: Floats, window: int) -> float:
+        return self.models[model].statistic(mean, window)
 
     # ---------------------------------------------------------------- one block
 
@@ -171,7 +176,7 @@ class ShiftDetector:
     def _weigh(self, block: Block, verdict: int | None, window: int) -> list[Shift]:
         """One more test that speaks for another environment."""
         before = self._evidence
-        agreeing = before.blocks if before is not None and before.environment == verdict else []
+        agreeing = before.blocks if before is not None and before.model == verdict else []
         evidence = _Evidence(verdict, window, [*agreeing, block][-LAST:])
         self._evidence = evidence
         enough = SHORT_PERSISTENCE if window < LONG else LONG_PERSISTENCE
@@ -191,68 +196,82 @@ class ShiftDetector:
         trial, self._trial = self._trial, None
         if trial is None:
             return []
-        candidate, evidence = self.where.environment, self._evidence
+        candidate = self._model
         if trial.blocks < LEAST_TRIAL:
-            self.models[candidate] = BlockModel()
             into: int | None = trial.before
         else:
-            into = self._resembling(candidate, trial.total / trial.blocks, trial.blocks)
+            into = self._resembling(trial.total / trial.blocks, trial.blocks)
+            if into is not None:
+                self.models[into].pool(self.models[candidate])
         if into is None:
             return []
-        shift = self.merge(candidate, into)
-        self._evidence = evidence
-        return [shift]
+        # A candidate is the last one: no other opens before it is decided.
+        del self.models[candidate], self.owners[candidate]
+        self._model = into
+        self._waiting.clear()
+        return [self.where.merge(self.where.environment, self.owners[into])]
 
-    def _resembling(self, candidate: int, mean: Floats, blocks: int) -> int | None:
-        """The known environment that explains a candidate's blocks best; None where none does."""
+    def _resembling(self, mean: Floats, blocks: int) -> int | None:
+        """The known model that explains the candidate's blocks best; None where none does."""
         deviations = TRIAL_SHARE * self.deviations
         explaining = [
             index
-            for index in self.where.known
-            if index != candidate
-            and not self.models[index].young
-            and self.models[index].explains(mean, blocks, deviations)
+            for index, model in enumerate(self.models)
+            if index != self._model and not model.young and model.explains(mean, blocks, deviations)
         ]
         return self._likeliest(mean, blocks, explaining)
 
     def _leave(self, evidence: _Evidence) -> list[Shift]:
         """Learn what was certain of the present environment, and go where the evidence points."""
-        if evidence.environment is None and self.where.slots == self.max_environments:
+        if evidence.model is None and self.where.slots == self.max_environments:
             return self._stay_out(evidence)
-        doubtful = evidence.window - 1
-        for _ in range(len(self._waiting) - doubtful):
-            self._present.add(self._waiting.popleft())
-        before, self._evidence = self.where.environment, None
-        if evidence.environment == before:
-            return []  # a candidate was merged into where the evidence points
-        if evidence.environment is None:
-            self.models.append(BlockModel())
-            self._trial = _Trial(before, np.zeros(DIMENSION))
-            # The first of several blocks may straddle the change.
-            for block in evidence.blocks[1:]:
-                self.models[-1].add(block)
-        self._go_on_with(evidence)
-        return [self.where.go(evidence.environment, len(evidence.blocks))]
+        before, self._evidence = self._model, None
+        if evidence.model == before:
+            # A candidate was merged into where the evidence points; its blocks are no part of it.
+            self._go_on(before, evidence)
+            return []
+        if evidence.model is not None:
+            self._go_on(evidence.model, evidence)
+            owner = self.owners[evidence.model]
+            if owner == self.where.environment:
+                return []  # another model of the same environment
+            return [self.where.go(owner, len(evidence.blocks))]
+        shift = self.where.go(None, len(evidence.blocks))
+        self.models.append(BlockModel())
+        self.owners.append(shift.environment)
+        self._go_on(len(self.models) - 1, evidence)
+        self._trial = _Trial(before, evidence.window, np.zeros(DIMENSION))
+        # The first of several blocks may straddle the change.
+        for block in evidence.blocks[1:]:
+            self._present.add(block)
+        return [shift]
 
     def _stay_out(self, evidence: _Evidence) -> list[Shift]:
         """All are taken: see the blocks as the nearest environment's, and learn nothing."""
-        nearest = self._most_likely(1, self.where.known)
+        nearest = self._most_likely(1, range(len(self.models)))
         assert nearest is not None
         left = self.where.environment
-        if nearest != left:
-            self.where.go(nearest, 0)
-            self._go_on_with(evidence)
-        return [Shift("full", left, nearest)]
+        if nearest != self._model:
+            self._go_on(nearest, evidence)
+            self.where.go(self.owners[nearest], 0)
+            self.where.returned = False
+        return [Shift("full", left, self.where.environment)]
 
-    def _go_on_with(self, evidence: _Evidence) -> None:
+    def _go_on(self, model: int, evidence: _Evidence) -> None:
+        """Go to another model, once what was certain of the present one is learnt."""
+        doubtful = evidence.window - 1
+        for _ in range(len(self._waiting) - doubtful):
+            self._present.add(self._waiting.popleft())
         self._waiting.clear()
+        self._present.last = None
         self._recent = deque(evidence.blocks, maxlen=LAST)
+        self._model = model
 
     # ---------------------------------------------------------------- tests
 
     @property
     def _present(self) -> BlockModel:
-        return self.models[self.where.environment]
+        return self.models[self._model]
 
     def _refused(self) -> int | None:
         """The shortest window that the present environment does not explain."""
@@ -264,10 +283,10 @@ class ShiftDetector:
         return next(odd, None)
 
     def _better(self) -> tuple[int, int] | None:
-        """A known environment that explains a window far better than the present one, and the
-        shortest such window."""
-        if not self._present.blocks:
-            return None
+        """A known model that explains a window far better than the present one, and the shortest
+        such window."""
+        if self._present.young:
+            return self._back()
         for window in self._windows():
             mean = self._mean(window)
             least = self._present.log_likelihood(mean, window) + ODDS_PER_DIMENSION * DIMENSION
@@ -277,22 +296,30 @@ class ShiftDetector:
                 if not self.models[index].young
                 and self.models[index].log_likelihood(mean, window) > least
             ]
-            if better:
-                best = self._likeliest(mean, window, better)
-                assert best is not None
+            best = self._likeliest(mean, window, better)
+            if best is not None:
                 return best, window
         return None
 
+    def _back(self) -> tuple[int, int] | None:
+        """A candidate is young, and explains almost anything. It is left for a known model that
+        explains together as many blocks as none explained when it was opened."""
+        if self._trial is None or self._trial.window > len(self._recent):
+            return None
+        window = self._trial.window
+        known = [index for index in self._others(window) if not self.models[index].young]
+        best = self._most_likely(window, known)
+        return None if best is None else (best, window)
+
     def _others(self, window: int) -> list[int]:
-        """Known environments, but the present one, that explain a window and its last block."""
+        """Known models, but the present one, that explain a window and its last block."""
+        means = [(w, self._mean(w)) for w in (1, window)]
         return [
             index
-            for index in self.where.known
-            if index != self.where.environment
-            and self.models[index].blocks >= LONG
-            and all(
-                self.models[index].explains(self._mean(w), w, self.deviations) for w in (1, window)
-            )
+            for index, model in enumerate(self.models)
+            if index != self._model
+            and model.blocks >= LONG
+            and all(model.explains(mean, w, self.deviations) for w, mean in means)
         ]
 
     def _most_likely(self, window: int, indices: Iterable[int]) -> int | None:
@@ -318,17 +345,21 @@ class ShiftDetector:
         evidence, trial = self._evidence, self._trial
         return {
             "models": [model.state_dict() for model in self.models],
+            "owners": list(self.owners),
+            "model": self._model,
             "where": self.where.state_dict(),
             "recent": [block.state_dict() for block in self._recent],
             "waiting": [block.state_dict() for block in self._waiting],
             "evidence": None
             if evidence is None
             else {
-                "environment": evidence.environment,
+                "model": evidence.model,
                 "window": evidence.window,
                 "blocks": [block.state_dict() for block in evidence.blocks],
             },
-            "trial": None if trial is None else [trial.before, trial.total.tolist(), trial.blocks],
+            "trial": None
+            if trial is None
+            else [trial.before, trial.window, trial.total.tolist(), trial.blocks],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -339,17 +370,22 @@ class ShiftDetector:
         """
         self.models = [BlockModel.from_state_dict(model) for model in state["models"]]
         self.where.load_state_dict(state["where"])
-        if len(self.models) != self.where.slots:
-            raise ValueError(f"{len(self.models)} models of {self.where.slots} environments")
+        self.owners, self._model = [int(i) for i in state["owners"]], int(state["model"])
+        if len(self.owners) != len(self.models) or set(self.owners) != set(self.where.known):
+            raise ValueError(f"{len(self.models)} models of environments {self.owners}")
+        if not 0 <= self._model < len(self.models):
+            raise ValueError(f"model {self._model} of {len(self.models)}")
         self._recent = deque(_blocks(state["recent"]), maxlen=LAST)
         self._waiting = deque(_blocks(state["waiting"]))
         evidence, trial = state["evidence"], state["trial"]
         self._evidence = (
             None
             if evidence is None
-            else _Evidence(evidence["environment"], evidence["window"], _blocks(evidence["blocks"]))
+            else _Evidence(evidence["model"], evidence["window"], _blocks(evidence["blocks"]))
         )
-        self._trial = None if trial is None else _Trial(trial[0], np.array(trial[1]), trial[2])
+        self._trial = (
+            None if trial is None else _Trial(trial[0], trial[1], np.array(trial[2]), trial[3])
+        )
 
 
 def mean_of(blocks: list[Block]) -> Floats:

@@ -33,8 +33,8 @@ class Whereabouts:
         environment: the present one.
         opened: of every environment ever opened, in their order, the index of the one that its
             frames count to now: its own, or that of the one it was merged into.
-        slots: indices that are taken, from 0. One that was merged into another is free again if it
-            was the last; otherwise it stays empty, for no other may change its index.
+        slots: indices that are taken, from 0. One that was merged into another is free again once
+            there is no higher one; until then it stays empty, for no other may change its index.
         returned: whether the present one was known when it was entered.
     """
 
@@ -79,7 +79,7 @@ class Whereabouts:
         """
         self.check_pair(index, into)
         self.opened = [into if i == index else i for i in self.opened]
-        if index == self.slots - 1:
+        while self.slots - 1 not in self.opened:
             self.slots -= 1
         if self.environment == index:
             self.environment, self.returned = into, True

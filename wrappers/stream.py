@@ -19,8 +19,7 @@ from ..reports import UpdateReport
 from ..shifts import LONG_PERSISTENCE
 from .view import PolicyView, Precision, View
 
-# Frozen, the environment is inferred from so many recent frames, every so many frames.
-RECENT_FRAMES = 64
+# Frozen, the environment is inferred from the frames of the last block, every so many frames.
 INFERENCE_INTERVAL = 16
 # ... and the loss that is reported is that of about so many of the last frames, every so many:
 # it needs encoder and decoder, and nothing depends on it.
@@ -41,8 +40,9 @@ class StreamConfig:
     window_frames: int = 2048
     """Recent frames of the present environment that training draws from."""
     frames_per_update: int | None = None
-    """Frames seen per training step. None: 8, but with many environments side by side a training
-    step after every fourth of theirs, or learning would take longer than everything else."""
+    """Frames seen per training step, and at least one step per block. None: 8, but with many
+    environments side by side a training step after every fourth of theirs, or learning would take
+    longer than everything else."""
 
     def __post_init__(self) -> None:
         for name in ("warmup_frames", "window_frames", "frames_per_update"):
@@ -267,7 +267,8 @@ class FrameStream:
         self._held.clear()
         if report.trained:
             self._window.extend(block)
-            self._steps_due -= 1.0
+            # Every block is trained on once, however rare further steps are.
+            self._steps_due = max(self._steps_due - 1.0, -1.0)
             self.reconstruction_loss = report.losses["reconstruction"]
         return change
 
@@ -293,7 +294,7 @@ class FrameStream:
             return NO_CHANGE
         first = not self._recent
         if first:
-            share = -(-RECENT_FRAMES // len(frames))
+            share = -(-self.vase.config.block_frames // len(frames))
             self._recent = [deque(maxlen=share) for _ in frames]
         for row in np.flatnonzero(fresh):
             self._recent[row].append(frames[row])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import __version__
+from .. import __version__, blocks, fixed_features, shifts, whereabouts
 from ..files import write_whole
 from .detection_scores import Detection, Recognition, judge, pooled, recognise, together
 from .detection_streams import STREAMS, DetectionStream
@@ -60,6 +63,7 @@ class Job:
             "data": self.settings.data_dir is not None,
             "methods": {name: list(METHODS[name].settings) for name in self.settings.detectors},
             "releases": {"vase_rl": __version__, "torch": torch.__version__},
+            "rule": _rule(),
         }
 
     def result(self) -> dict[str, Any] | None:
@@ -131,6 +135,13 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
         _summarise(run, settings, jobs)
     run.finish()
     return run
+
+
+@cache
+def _rule() -> str:
+    """A fingerprint of the learner's rule, which may change between releases."""
+    sources = "".join(map(inspect.getsource, (blocks, fixed_features, shifts, whereabouts)))
+    return hashlib.sha256(sources.encode()).hexdigest()[:12]
 
 
 def _check_streams(names: Sequence[str]) -> list[str]:

@@ -23,6 +23,8 @@ from .onlooker import Stretch
 from .printed_rule import PrintedRule
 
 BLOCK = VASEConfig.block_frames
+ENVIRONMENTS = 64
+"""So many that none is refused for want of room: false ones shall show."""
 
 Values = TypeVar("Values", Tensor, npt.NDArray[Any])
 
@@ -99,14 +101,14 @@ class Blockwise(Generic[Values]):
 
 
 class BlocksRule:
-    """VASE's rule without its networks (`shifts.ShiftDetector`).
+    """VASE's rule without its networks (`shifts.ShiftDetector`), with room for `ENVIRONMENTS`.
 
     Args:
         deviations: `VASEConfig.shift_deviations`.
     """
 
     def __init__(self, deviations: float) -> None:
-        self.rule = ShiftDetector(VASEConfig.max_environments, deviations)
+        self.rule = ShiftDetector(ENVIRONMENTS, deviations)
 
     @property
     def environment(self) -> int:
