@@ -9,10 +9,12 @@ from .checkpoints import SaveCheckpoints
 from .config import A2CConfig, DQNConfig, PPOConfig, SACConfig
 from .configured import VASECallback
 from .evaluate import Evaluation, evaluate_agent
+from .explorer import Explored, Explorer, ExplorerConfig
 from .features import EncoderCopy, VASEFeatures
 from .figures import LogFigures
 from .her import FrameHerReplayBuffer
 from .hub import HubError, pull_from_hub, push_to_hub
+from .imagination import Wish
 from .learning import LearningFeatures
 from .progress import CurvePoint, CurveRecorder, Reporter
 from .replay import FrameReplayBuffer
@@ -32,6 +34,9 @@ __all__ = [
     "DQNConfig",
     "EncoderCopy",
     "Evaluation",
+    "Explored",
+    "Explorer",
+    "ExplorerConfig",
     "FrameHerReplayBuffer",
     "FrameReplayBuffer",
     "HubError",
@@ -46,6 +51,7 @@ __all__ = [
     "TrainResult",
     "VASECallback",
     "VASEFeatures",
+    "Wish",
     "check_action_space",
     "evaluate_agent",
     "make_config",
