@@ -19,9 +19,9 @@ from ..latents import atypicality, hysteresis_mask
 from ..learner import VASE
 from ..reports import UpdateReport
 from .control import Control
-from .imagination import WISHES, Wish, Wishes, imaginable, imagine
+from .imagination import Wish, Wishes, imaginable, imagine
 from .policy import SMALLEST_SIZE, TranslationPolicy
-from .rules import Count, Positive, ShareAboveZero, check, require
+from .rules import Count, Flag, Positive, ShareAboveZero, check, require
 from .translation import carried_out, translated
 
 CONTROL_EVERY = 4
@@ -46,14 +46,13 @@ class ExplorerConfig:
     learning_rate: Positive = 1e-3
     wishes: Wishes = "dream"
     """Where z* comes from (see `imagination.imagine`); the paper draws from the "prior"."""
-    weigh_latents: bool = True
+    weigh_latents: Flag = True
     """Whether ‖z* − z‖² counts each latent by how far translations control it (see `control`). The
     paper counts all alike, also those of the shape, which no translation changes."""
 
     def __post_init__(self) -> None:
         check(self)
         require(self, "share", self.share < 1, "below 1")
-        require(self, "wishes", self.wishes in WISHES, f"one of {WISHES}")
 
 
 class Explored(NamedTuple):

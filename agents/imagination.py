@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..distributions import expected_pixels
 from ..learner import VASE
+from .rules import Rule
 
-Wishes = Literal["dream", "prior"]
-WISHES: tuple[Wishes, ...] = ("dream", "prior")
+WISHES = ("dream", "prior")
+Wishes = Annotated[
+    Literal["dream", "prior"], Rule(f"one of {WISHES}", lambda value: value in WISHES)
+]
 DREAMT_AGAIN = 3
 """Times that a draw from the prior is decoded and encoded before it is wished for."""
 
