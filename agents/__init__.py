@@ -9,6 +9,7 @@ from .checkpoints import SaveCheckpoints
 from .config import A2CConfig, DQNConfig, PPOConfig, SACConfig
 from .configured import VASECallback
 from .evaluate import Evaluation, evaluate_agent
+from .exploration import ExplorationWrapper
 from .explorer import Explored, Explorer, ExplorerConfig
 from .features import EncoderCopy, VASEFeatures
 from .figures import LogFigures
@@ -34,6 +35,7 @@ __all__ = [
     "DQNConfig",
     "EncoderCopy",
     "Evaluation",
+    "ExplorationWrapper",
     "Explored",
     "Explorer",
     "ExplorerConfig",

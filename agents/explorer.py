@@ -147,13 +147,18 @@ class Explorer:
             half = len(frames) // 2
             self.train(np.concatenate([frames[:half], explored[half:]]))
             if self.exploring:
+                self._owed += self.config.share / (1 - self.config.share)
+            while self._owed >= 1:
+                self._owed -= 1
                 self.learn_from(explored)
         return report
 
     def learn_from(self, frames: np.ndarray) -> None:
-        """Train the learner on explored frames of its present environment, at the set share.
+        """Train the learner on explored frames of its present environment.
 
-        Call it once per batch of other frames that it trained on.
+        Latents that were atypical on entry, when nothing moved, and that explored frames make
+        typical are unmasked (A.2), but not with `inference="algorithm1"`: it compares masks with
+        those of raw batches, and would open an environment.
 
         Args:
             frames: uint8 (B, H, W, C).
@@ -161,12 +166,9 @@ class Explorer:
         Raises:
             RuntimeError, TypeError, ValueError, FloatingPointError: as `VASE.practise`.
         """
-        self._owed += self.config.share / (1 - self.config.share)
-        if self._owed >= 1:
+        if self.vase.config.masking and self.vase.config.inference != "algorithm1":
             self._admit(frames)
-        while self._owed >= 1:
-            self._owed -= 1
-            self.vase.practise(frames)
+        self.vase.practise(frames)
 
     @torch.inference_mode(False)
     def train(self, frames: np.ndarray) -> float | None:
@@ -241,16 +243,12 @@ class Explorer:
 
     @torch.no_grad()
     def _admit(self, frames: np.ndarray) -> None:
-        """Unmask latents of the present environment that are typical of explored frames (A.2).
-
-        On entry, where nothing moved, those of the position were atypical.
-        """
+        """Unmask latents of the present environment that are typical of explored frames."""
         vase = self.vase
-        if not vase.config.masking or vase.config.inference == "algorithm1":
-            # Algorithm 1 compares masks with those of raw batches, and would open an environment.
+        if not vase.environments:
             return
+        world = vase.environments[vase.environment]
         mean, std = vase.networks.encoder(to_tensor(frames, vase.config, vase.device))
         noise = torch.randn(mean.shape, generator=self.generator).to(mean.device)
-        world = vase.environments[vase.environment]
         typical = hysteresis_mask(world.latent_mask, atypicality(mean + std * noise), vase.config)
         world.latent_mask = world.latent_mask | typical
