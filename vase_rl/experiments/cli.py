@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_record(commands)
     _add_study(commands)
     _add_detect(commands)
+    _add_explore(commands)
     _add_data(commands)
     return parser
 
@@ -284,6 +285,23 @@ def _add_detect(commands: Any) -> None:
     )  # fmt: skip
 
 
+def _add_explore(commands: Any) -> None:
+    summary = "imagination-driven exploration: it moves what stands still, and learns from it"
+    parser = _command(commands, "explore", summary, manual.EXPLORE, _explore)
+    parser.add_argument(
+        "--seeds", type=parse_seeds, metavar="LIST",
+        help="seeds joined by commas, or A-B (default: --seed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=_whole(10), default=1500, metavar="N",
+        help="batches per visit to a world (default: 1500)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", metavar="D", help="folder of the IDX files of mnist and fashion, which then "
+        "take the place of built-in sprites",
+    )  # fmt: skip
+
+
 def _add_data(commands: Any) -> None:
     summary = "list, fetch and check the data sets that sources of frames read"
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -471,6 +489,22 @@ def _detect(options: argparse.Namespace, arguments: list[str]) -> None:
     print((run.path / "table.md").read_text(), end="")
     made = ("metrics.json", "table.md", "sweep.svg", "timeline.svg")
     print(f"results: {', '.join(str(run.path / name) for name in made)}")
+
+
+def _explore(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .explore import run_explore
+
+    run = run_explore(
+        options.out,
+        arguments,
+        seeds=options.seeds or [options.seed],
+        steps=options.steps,
+        data_dir=options.data_dir,
+        device=options.device,
+    )
+    print((run.path / "table.md").read_text(), end="")
+    _summarise(run.metrics, "r2_own", "r2_unmoved", "r2_after")
+    print(f"open {run.path / 'report.html'} in a browser")
 
 
 def _data(options: argparse.Namespace, arguments: list[str]) -> None:

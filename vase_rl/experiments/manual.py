@@ -160,6 +160,23 @@ DATA_ACTIONS = {
     "verify": "check what is here: checksums, and whether the readers can read it",
 }
 
+EXPLORE = """\
+Three worlds in turn: one where things move, one where nothing moves, and the second with things
+that move. In the first the learner finds out what a place is, and a policy how to bring things
+there. In the second, the learner imagines what the first could have shown, the policy moves what it
+sees, and the learner trains on the outcome (Figure 4C). A classifier of moving objects learns
+beside it from what the learner sees. It is tested on real moving objects: with exploration,
+without, and, as an upper bound, with the real thing in place of the second world.
+
+examples:
+  vase-rl explore                          built-in sprites; then open runs/explore/report.html
+  vase-rl explore --seeds 10-12 --steps 2000
+  vase-rl explore --data-dir ~/data        moving Fashion, MNIST, moving MNIST
+
+Finished seeds are not run again. DIR holds metrics.json, table.md, report.html, curves.svg,
+imagined.png, imagined.gif and runs/.
+"""
+
 DATA = """\
 examples:
   vase-rl data list --data-dir ~/data

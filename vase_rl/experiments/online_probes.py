@@ -95,7 +95,7 @@ class OnlineProbes:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.probes = [
-                _make_probe(name, kind, latents)
+                make_probe(name, kind, latents)
                 for name, source in train.items()
                 for kind in _kinds(source)
             ]
@@ -136,7 +136,8 @@ def _kinds(source: Source) -> list[Kind]:
     return ["class", "position"] if source.moving else ["class"]
 
 
-def _make_probe(source: str, kind: Kind, latents: int) -> OnlineProbe:
+def make_probe(source: str, kind: Kind, latents: int) -> OnlineProbe:
+    """A fresh probe of the paper's size; torch's global generator draws its weights."""
     network = nn.Sequential(
         nn.Linear(latents, HIDDEN), nn.ReLU(),
         nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),

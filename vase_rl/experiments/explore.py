@@ -1,0 +1,141 @@
+"""`vase-rl explore`: imagination-driven exploration over seeds, resumed where interrupted."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..files import write_whole
+from .exploring import CONDITIONS, EVALUATIONS, ExploringSettings, run_exploring
+from .forgetting import mean_of
+from .progress import Progress
+from .results import RunDirectory, write_json
+from .studies import BUILT_IN, MOVING_STATIC_MOVING
+from .tables import Column, markdown, row_of
+
+WRITTEN = ("table.md", "report.html", "curves.svg", "imagined.png", "imagined.gif")
+"""What `explore` leaves beside `metrics.json` and the results of its runs."""
+ACCURACIES = {
+    "with_exploration": "accuracy_with_exploration",
+    "without": "accuracy_without",
+    "upper_bound": "accuracy_upper_bound",
+}
+COLUMNS = (
+    Column("accuracy", "accuracy %", 100),
+    Column("accuracy_probe", "A.6's probe %", 100),
+    Column("accuracy_end", "accuracy % after the third world", 100),
+    Column("environments_found", "environments found"),
+    Column("false_environments", "false"),
+    Column("loss_of_first_before", "loss of the first world, nats"),
+    Column("loss_of_first_after", "the same at the end"),
+)
+VISITS = 6
+"""Of all conditions of a seed: the first world once, then three times the second or third, and
+twice the third."""
+
+
+def run_explore(
+    out: str | Path,
+    arguments: list[str],
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    data_dir: str | None = None,
+    device: str = "auto",
+) -> RunDirectory:
+    """Run the seeds that are not yet on disk, then write table, pictures and page.
+
+    Args:
+        out: one file per seed goes to `out/runs`; those of equal settings are not run again.
+        arguments: the command line's, for the record.
+        seeds: one run each.
+        steps: batches per visit.
+        data_dir: of MNIST and Fashion-MNIST; None takes built-in sprites.
+        device: of the learners.
+
+    Raises:
+        ValueError: data are missing, or `out` cannot be written.
+        FloatingPointError: a learner diverged.
+    """
+    sequence = BUILT_IN if data_dir is None else MOVING_STATIC_MOVING
+    jobs = [ExploringSettings(sequence, steps, seed, data_dir, device) for seed in seeds]
+    for visit in range(len(sequence)):
+        jobs[0].source(visit)  # missing data are told now
+    run = RunDirectory(out, "explore", arguments, stale=WRITTEN)
+    (run.path / "runs").mkdir(exist_ok=True)
+    run.record(sequence=sequence, steps=steps, seeds=list(seeds))
+    due = [job for job in jobs if _result(run, job) is None]
+    try:
+        with Progress(len(due) * VISITS * steps, "exploring", "batches") as progress:
+            for job in due:
+                progress.show(f"seed {job.seed}")
+                result, pictures = run_exploring(job, progress)
+                _save_pictures(_path(run, job).with_suffix(".npz"), pictures)
+                write_json(_path(run, job), {"settings": _key(job), "result": result})
+                progress.announce(f"finished: seed {job.seed}")
+    finally:
+        _summarise(run, jobs)
+    run.finish()
+    return run
+
+
+def _path(run: RunDirectory, job: ExploringSettings) -> Path:
+    return run.path / "runs" / f"seed{job.seed}.json"
+
+
+def _save_pictures(path: Path, pictures: dict[str, Any]) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, **pictures)
+    write_whole(path, content.getvalue())
+
+
+def _key(job: ExploringSettings) -> dict[str, Any]:
+    """What a result depends on: not where the data lie."""
+    plain = json.loads(json.dumps(asdict(job)))
+    kept = {k: v for k, v in plain.items() if k != "data_dir"}
+    return {**kept, "releases": {"vase_rl": __version__, "torch": torch.__version__}}
+
+
+def _result(run: RunDirectory, job: ExploringSettings) -> dict[str, Any] | None:
+    """That on disk; None where there is none of these settings."""
+    path = _path(run, job)
+    try:
+        stored = json.loads(path.read_text())
+        result: dict[str, Any] = stored["result"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    done = stored.get("settings") == _key(job) and path.with_suffix(".npz").exists()
+    return result if done else None
+
+
+def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
+    from .explore_page import write_page
+
+    done = {job.seed: result for job in jobs if (result := _result(run, job)) is not None}
+    if not done:
+        return
+    results = list(done.values())
+    rows = {name: [result["conditions"][name] for result in results] for name in CONDITIONS}
+    run.record(
+        **{key: mean_of([cell["accuracy"] for cell in rows[name]])
+           for name, key in ACCURACIES.items()},
+        **{f"{key}_probe": mean_of([cell["accuracy_probe"] for cell in rows[name]])
+           for name, key in ACCURACIES.items()},
+        **{key: mean_of([result[key] for result in results])
+           for key in ("r2_own", "r2_unmoved", "r2_after")},
+        false_environments=sum(cell["false_environments"] for cell in rows["with_exploration"]),
+        results={str(seed): result for seed, result in done.items()},
+    )  # fmt: skip
+    table = [row_of(name.replace("_", " "), cells, COLUMNS) for name, cells in rows.items()]
+    write_whole(run.path / "table.md", markdown(table, COLUMNS).encode())
+    first = next(job for job in jobs if job.seed in done)
+    with np.load(_path(run, first).with_suffix(".npz")) as stored:
+        write_page(run, dict(stored), results, evaluations=EVALUATIONS)

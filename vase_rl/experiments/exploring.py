@@ -1,0 +1,268 @@
+"""Figure 4C, one seed: a learner goes from a moving world to a still one, with exploration and not.
+
+A classifier of moving objects learns beside it from the latents of what the learner sees, and of
+nothing else: without exploration those are still objects. It is tested on real moving ones. A
+second classifier is the probe of A.6: it learns from the latents of real moving objects that the
+learner itself has never seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..agents import Explorer, ExplorerConfig
+from ..config import VASEConfig
+from ..envs import Batch, Source, make_source
+from ..learner import VASE
+from .online_probes import BATCH, OnlineProbe, make_probe
+from .probes import encode, r2_score
+from .progress import Progress
+
+CONDITIONS = ("with_exploration", "without", "upper_bound")
+PROBE_EVERY = 2
+"""Batches per step of the classifiers, as in `lifelong`."""
+EVALUATIONS = 10
+"""Per visit."""
+TEST_FRAMES = 1000
+READER_FRAMES, READER_STEPS = 4000, 1500
+PRESET = "compact-detail"
+OVERRIDES: dict[str, Any] = dict(
+    beta=0.3, capacity_start=40.0, capacity_max=40.0, learning_rate=2e-3
+)
+"""At β = 1 a short visit ends with little more than the position in the latents, and no classifier
+of moving digits exceeds 40%, whatever it has seen."""
+
+
+@dataclass(frozen=True)
+class ExploringSettings:
+    """What to learn from, and how."""
+
+    sequence: tuple[str, str, str]
+    """A moving world, one where nothing moves, and the same where it does."""
+    steps: int
+    """Batches per visit; each is trained on, and as many explored or further ones."""
+    seed: int = 0
+    data_dir: str | None = None
+    device: str = "auto"
+    explorer: ExplorerConfig = field(default_factory=ExplorerConfig)
+    overrides: dict[str, Any] = field(default_factory=lambda: dict(OVERRIDES))
+    """Fields of `VASEConfig` that differ from the preset."""
+
+    @property
+    def config(self) -> VASEConfig:
+        """Of the learner."""
+        return VASEConfig.preset(PRESET, **self.overrides)
+
+    def source(self, visit: int, split: str = "train", offset: int = 0) -> Source:
+        """That of a visit, at the learner's size."""
+        return make_source(
+            self.sequence[visit],
+            size=self.config.image_size,
+            seed=self.seed + offset,
+            data_dir=self.data_dir,
+            split=split,
+        )
+
+
+class Classifiers:
+    """Of moving objects: one that learns from what the learner sees, and the probe of A.6."""
+
+    def __init__(self, settings: ExploringSettings) -> None:
+        self.moving, self.test = settings.source(2), settings.source(2, "test").sample(TEST_FRAMES)
+        self.generator = torch.Generator().manual_seed(settings.seed + 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(settings.seed + 1)
+            latents = settings.config.latents
+            self.own, self.probe = (make_probe(n, "class", latents) for n in ("own", "probe"))
+
+    def train(self, vase: VASE, seen: Batch) -> None:
+        """One step each."""
+        for classifier, batch in ((self.own, seen), (self.probe, self.moving.sample(BATCH))):
+            mean, std = (torch.from_numpy(part) for part in vase.encode(batch.frames))
+            noise = torch.randn(mean.shape, generator=self.generator)
+            classifier.train(mean + noise * std, torch.from_numpy(batch.factors["class"]))
+
+    def evaluate(self, vase: VASE) -> None:
+        """Accuracy on real moving objects."""
+        mean = torch.from_numpy(encode(vase, self.test.frames))
+        truth = torch.from_numpy(self.test.factors["class"])
+        for classifier in (self.own, self.probe):
+            classifier.evaluate(mean, truth)
+
+
+def run_exploring(
+    settings: ExploringSettings, progress: Progress
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Train and measure.
+
+    Returns:
+        Numbers for a JSON file, and what pictures are made of (see `_show`).
+
+    Raises:
+        ValueError: a source is unknown, its data are missing, or so few steps that nothing is
+            learnt of the first world.
+        FloatingPointError: the learner diverged.
+    """
+    started = time.perf_counter()
+    first = Explorer(
+        VASE(settings.config, seed=settings.seed, device=settings.device),
+        settings.explorer,
+        seed=settings.seed,
+    )
+    _visit(first, settings, 0, None, progress, explores=True)
+    first.vase.estimate_used_latents()
+    if not first.ready:
+        raise ValueError(
+            f"steps must be enough for the learner to use latents of {settings.sequence[0]}, got "
+            f"{settings.steps}"
+        )
+    reader = position_reader(first, settings)
+    moved = {
+        "r2_own": realised(first, reader, settings, 0),
+        "r2_unmoved": realised(first, reader, settings, 1),
+    }
+    results: dict[str, Any] = {}
+    pictures: dict[str, npt.NDArray[Any]] = {}
+    for condition in CONDITIONS:
+        explorer = copy.deepcopy(first)
+        results[condition] = _condition(explorer, condition, settings, progress)
+        if condition == "with_exploration":
+            moved["r2_after"] = results[condition].pop("realised")
+            pictures = results[condition].pop("pictures")
+    return {
+        **moved,
+        "conditions": results,
+        "seconds": round(time.perf_counter() - started, 1),
+    }, pictures
+
+
+def _condition(
+    explorer: Explorer, condition: str, settings: ExploringSettings, progress: Progress
+) -> dict[str, Any]:
+    """Second and third visit; of the upper bound, the third world takes the second's place."""
+    explores = condition == "with_exploration"
+    vase, classifiers = explorer.vase, Classifiers(settings)
+    before = _loss_of_first(vase, settings)
+    extra: dict[str, Any] = {}
+    _visit(explorer, settings, 2 if condition == "upper_bound" else 1, classifiers, progress,
+           explores=explores)  # fmt: skip
+    own, probe = classifiers.own.scores[-1], classifiers.probe.scores[-1]
+    if explores:
+        extra["realised"] = realised(explorer, position_reader(explorer, settings), settings, 1)
+        extra["pictures"] = _show(explorer, settings)
+    if condition != "upper_bound":
+        _visit(explorer, settings, 2, classifiers, progress, explores=explores)
+    true = 2 if condition == "upper_bound" else 3
+    return {
+        "accuracy": own,
+        "accuracy_probe": probe,
+        "accuracy_end": classifiers.own.scores[-1],
+        "curve": classifiers.own.scores,
+        "curve_probe": classifiers.probe.scores,
+        "environments_found": len(vase.environments),
+        "false_environments": max(0, len(vase.environments) - true),
+        "loss_of_first_before": before,
+        "loss_of_first_after": _loss_of_first(vase, settings),
+        **extra,
+    }
+
+
+def _visit(
+    explorer: Explorer,
+    settings: ExploringSettings,
+    visit: int,
+    classifiers: Classifiers | None,
+    progress: Progress,
+    *,
+    explores: bool,
+) -> None:
+    """All batches of one source. As many training steps whether there is exploration or not."""
+    source, vase = settings.source(visit), explorer.vase
+    pause = max(1, settings.steps // EVALUATIONS)
+    for step in range(settings.steps):
+        batch = source.sample(settings.config.batch_size)
+        if explores:
+            explorer.update(batch.frames)
+        else:
+            vase.update(batch.frames)
+        seen = _seen(explorer, batch, step) if explores else batch
+        if not (explores and explorer.exploring) and vase.evidence is None:
+            vase.practise(source.sample(settings.config.batch_size).frames)
+        if classifiers is not None and step % PROBE_EVERY == 0:
+            classifiers.train(vase, seen)
+        if classifiers is not None and (step + 1) % pause == 0:
+            classifiers.evaluate(vase)
+        progress.advance()
+
+
+def _seen(explorer: Explorer, batch: Batch, step: int) -> Batch:
+    """What the learner trains on, as it comes or explored: every other time, as the share says."""
+    if not explorer.exploring or step // PROBE_EVERY % 2:
+        return batch
+    return Batch(explorer.explore(batch.frames).frames, batch.factors)
+
+
+# -------------------------------------------------------------------- measuring
+
+
+def position_reader(explorer: Explorer, settings: ExploringSettings) -> OnlineProbe:
+    """A regressor of the position, trained on what an attended latent says of the first world.
+
+    The network of A.6: three latents may hold two coordinates, which no straight line reads.
+    """
+    batch = settings.source(0, offset=1).sample(READER_FRAMES)
+    attended = explorer.imagine(1).attended.cpu().numpy()
+    latents = torch.from_numpy(encode(explorer.vase, batch.frames) * attended)
+    truth = torch.from_numpy(batch.factors["position"].astype(np.float32))
+    generator = torch.Generator().manual_seed(settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings.seed)
+        reader = make_probe(settings.sequence[0], "position", latents.shape[1])
+    for _ in range(READER_STEPS):
+        chosen = torch.randint(len(latents), (BATCH,), generator=generator)
+        reader.train(latents[chosen], truth[chosen])
+    return reader
+
+
+def realised(
+    explorer: Explorer, reader: OnlineProbe, settings: ExploringSettings, visit: int
+) -> float:
+    """R² between the position that is wished for, as read from z*, and the one that is reached."""
+    source = settings.source(visit, "test")
+    batch = source.sample(TEST_FRAMES)
+    explored = explorer.explore(batch.frames)
+    with torch.no_grad():
+        wanted = reader.network(explored.wish.latents.cpu()).numpy()
+    span = 1 - round(source.size * 28 / 64) / source.size
+    reached = batch.factors["position"].astype(np.float32) + explored.shift / np.float32(span)
+    return float(r2_score(wanted, reached).mean())
+
+
+def _loss_of_first(vase: VASE, settings: ExploringSettings) -> float:
+    """Reconstruction loss of unseen frames of the first world as environment 0, nats."""
+    return vase.reconstruction_loss(settings.source(0, "test").sample(TEST_FRAMES).frames, 0)
+
+
+def _show(explorer: Explorer, settings: ExploringSettings) -> dict[str, npt.NDArray[Any]]:
+    """Objects that stand still, what is imagined, what is done, and how the outcome is seen."""
+    frames = settings.source(1, "test").sample(settings.config.batch_size).frames
+    explored = explorer.explore(frames)
+    mean = explorer.vase.encode(explored.frames)[0]
+    return {
+        "still": frames,
+        "imagined": explorer.vase.decode(explored.wish.latents.cpu().numpy(), 0),
+        "reached": explored.frames,
+        "seen_as": explorer.vase.reconstruct(explored.frames),
+        "wish": explored.wish.latents.cpu().numpy(),
+        "encoding": mean,
+        "attended": explored.wish.attended.cpu().numpy(),
+        "control": explorer.control.share.cpu().numpy(),
+        "shift": explored.shift,
+    }
