@@ -13,6 +13,7 @@ from .exploration import ExplorationWrapper
 from .explorer import Explored, Explorer, ExplorerConfig
 from .features import EncoderCopy, VASEFeatures
 from .figures import LogFigures
+from .goals import ImaginedGoals, goal_agent
 from .her import FrameHerReplayBuffer
 from .hub import HubError, pull_from_hub, push_to_hub
 from .imagination import Wish
@@ -42,6 +43,7 @@ __all__ = [
     "FrameHerReplayBuffer",
     "FrameReplayBuffer",
     "HubError",
+    "ImaginedGoals",
     "LearningFeatures",
     "LogFigures",
     "LogLearner",
@@ -56,6 +58,7 @@ __all__ = [
     "Wish",
     "check_action_space",
     "evaluate_agent",
+    "goal_agent",
     "make_config",
     "pull_from_hub",
     "push_to_hub",
