@@ -23,7 +23,7 @@ from vase_rl.agents import Bundle
 from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
-COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect")
+COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect", "explore")
 ACTIONS = ("data list", "data fetch", "data verify")
 REACH = "vase_rl/SpriteReach-v0"
 

@@ -24,6 +24,7 @@ WRITTEN = {
     "evaluate": (),
     "inspect": (),
     "detect": (),
+    "explore": (),
     "record": (),
     "data": (),
 }
