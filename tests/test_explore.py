@@ -11,10 +11,10 @@ import pytest
 from vase_rl.experiments import cli, exploring
 from vase_rl.experiments.explore import WRITTEN
 
-STEPS = 40
+STEPS = 30
 SMALL: dict[str, Any] = dict(
     image_size=16, filters=(8, 8), hidden=32, latents=6, max_environments=4, used_interval=5,
-    learning_rate=4e-3,
+    learning_rate=4e-3, used_noise_threshold=50.0,
 )  # fmt: skip
 
 
