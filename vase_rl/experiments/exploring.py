@@ -26,8 +26,6 @@ from .probes import encode, r2_score
 from .progress import Progress
 
 CONDITIONS = ("with_exploration", "without", "upper_bound")
-PROBE_EVERY = 2
-"""Batches per step of the classifiers, as in `lifelong`."""
 EVALUATIONS = 10
 """Per visit."""
 TEST_FRAMES = 1000
@@ -83,7 +81,7 @@ class Classifiers:
             self.own, self.probe = (make_probe(n, "class", latents) for n in ("own", "probe"))
 
     def train(self, vase: VASE, seen: Batch) -> None:
-        """One step each."""
+        """One step each, as often as the learner gets a batch (A.6)."""
         for classifier, batch in ((self.own, seen), (self.probe, self.moving.sample(BATCH))):
             mean, std = (torch.from_numpy(part) for part in vase.encode(batch.frames))
             noise = torch.randn(mean.shape, generator=self.generator)
@@ -192,21 +190,24 @@ def _visit(
             explorer.update(batch.frames)
         else:
             vase.update(batch.frames)
-        seen = _seen(explorer, batch, step) if explores else batch
-        if not (explores and explorer.exploring) and vase.evidence is None:
-            vase.practise(source.sample(settings.config.batch_size).frames)
-        if classifiers is not None and step % PROBE_EVERY == 0:
-            classifiers.train(vase, seen)
+        if explores and explorer.exploring:
+            other = Batch(explorer.explore(batch.frames).frames, batch.factors)
+        else:
+            other = source.sample(settings.config.batch_size)
+            if vase.evidence is None:
+                vase.practise(other.frames)
+        if classifiers is not None:
+            classifiers.train(vase, _both(batch, other))
         if classifiers is not None and (step + 1) % pause == 0:
             classifiers.evaluate(vase)
         progress.advance()
 
 
-def _seen(explorer: Explorer, batch: Batch, step: int) -> Batch:
-    """What the learner trains on, as it comes or explored: every other time, as the share says."""
-    if not explorer.exploring or step // PROBE_EVERY % 2:
-        return batch
-    return Batch(explorer.explore(batch.frames).frames, batch.factors)
+def _both(batch: Batch, other: Batch) -> Batch:
+    """All that the learner saw in one step: what came, and what it explored or what else came."""
+    frames = np.concatenate([batch.frames, other.frames])
+    classes = np.concatenate([batch.factors["class"], other.factors["class"]])
+    return Batch(frames, {"class": classes})
 
 
 # -------------------------------------------------------------------- measuring
