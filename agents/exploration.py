@@ -138,7 +138,7 @@ class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
             batch = np.stack([self._window[i] for i in chosen])
             self.explorer.train(batch)
             # A shift may be in the air: whose frames are these?
-            if self.explorer.exploring and self.env.vase.evidence is None:
+            if self.explorer.exploring and not self.env.vase.paused:
                 self.explorer.learn_from(batch)
                 self.updates += 1
 

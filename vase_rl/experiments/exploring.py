@@ -194,7 +194,7 @@ def _visit(
             other = Batch(explorer.explore(batch.frames).frames, batch.factors)
         else:
             other = source.sample(settings.config.batch_size)
-            if vase.evidence is None:
+            if not vase.paused:
                 vase.practise(other.frames)
         if classifiers is not None:
             classifiers.train(vase, _both(batch, other))
