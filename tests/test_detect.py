@@ -170,7 +170,7 @@ def test_environments_are_named_and_recognised() -> None:
 
 @pytest.mark.parametrize(
     ("name", "visits", "frames"),
-    [("sprites-short", (500, 1000), 2560), ("reach-trained-short", (1200, 1500), 4096)],
+    [("sprites-short", (500, 1000), 2560), ("reach-trained-short", (1800, 2000), 6144)],
 )
 def test_blocks_say_what_the_learner_behind_the_wrapper_does(
     name: str, visits: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
