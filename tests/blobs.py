@@ -97,7 +97,7 @@ def knowing_learner(**overrides: Any) -> VASE:
     vase = VASE(VASEConfig.preset("compact", **{**fields, **overrides}), seed=0, device="cpu")
     vase.networks.encoder, vase.networks.decoder = Knowing(), Drawing()  # type: ignore[assignment]
     rng = np.random.default_rng(0)
-    vase.update(blobs(rng.random((256, 2)), rng.uniform(140, 220, 256)))
+    vase.update(blobs(rng.random((1024, 2)), rng.uniform(140, 220, 1024)))
     vase.environments[0].used_latents = torch.tensor([True, True, True, False, False])
     return vase
 

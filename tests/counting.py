@@ -76,6 +76,8 @@ def open_environment(vase: VASE, mask: Tensor) -> None:
     assert isinstance(rule, ShiftDetector)
     rule.where.go(None, 1)
     rule.models.append(BlockModel())
+    rule.owners.append(rule.where.environment)
+    rule._model = len(rule.models) - 1
     vase.registry.open(mask)
 
 

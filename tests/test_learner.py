@@ -597,8 +597,8 @@ def test_status_is_candidate_then_confirmed_then_recognised():
 
 @pytest.fixture(name="hesitant")
 def _hesitant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is explained so much better by a known world that a candidate is left for it."""
-    monkeypatch.setattr("vase_rl.shifts.ODDS_PER_DIMENSION", 1e9)
+    """A candidate is not left for the known world that its blocks look like again."""
+    monkeypatch.setattr("vase_rl.shifts.ShiftDetector._back", lambda _: None)
 
 
 def with_a_candidate_that_repeats_bars(**overrides: Any) -> VASE:
