@@ -5,7 +5,7 @@
 The learner knows several worlds and goes on in the last one. Timed is all that `VASE.update` does,
 and within it the rule: features of the block, models of all known worlds, tests. Two paces: one
 training step per block of 64 frames, as for data sets, and eight, as behind the wrappers. What
-counts is the median of the shares of a round; none may be above a tenth.
+counts is the median over rounds; none may be above a tenth.
 """
 
 from __future__ import annotations

@@ -168,3 +168,19 @@ def test_memory_of_reading_is_that_of_another_process(
         assert not row["torch"]
         assert 0 < row["before_mb"] <= row["peak_mb"] < 300
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_share_of_the_rule_is_measured_at_both_paces(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detection = benchmark("detection")
+    detection.LEARNERS = {"tiny": VASEConfig.preset("compact", filters=(4, 4), hidden=16)}
+    options = ["--worlds", "2", "--updates", "1", "--rounds", "1", "--out", str(tmp_path)]
+    detection.main(options)
+    result = json.loads((tmp_path / "detection.json").read_text())
+    shares = result["shares"]["tiny"]
+    assert set(shares) == set(detection.STEPS)
+    assert all(0 < share < 1 for values in shares.values() for share in values)
+    assert result["largest"] == max(values[0] for values in shares.values())
+    assert result["rule_kept"] == (result["largest"] <= detection.RULE)
+    assert (tmp_path / "detection.md").read_text().strip() in capsys.readouterr().out
