@@ -109,12 +109,12 @@ class BlockModel:
         self.products = np.zeros(2)
         """Of neighbouring block means, and of a block mean with itself, in standard deviations."""
         self.last: Floats | None = None
-        self._scatter_now: Floats | None = None
+        self._derived: _Derived | None = None
         self.calibration = {window: Calibration() for window in WINDOWS}
 
     def add(self, block: Block) -> None:
         """Take in a block that belongs here."""
-        self._scatter_now = None
+        self._derived = None
         weight = max(1 / (self.blocks + 1), 1 / MEMORY)
         gap = block.mean - self.mean
         self.within += weight * (block.covariance - self.within)
@@ -135,27 +135,13 @@ class BlockModel:
 
     @property
     def independent(self) -> float:
-        """How many independent blocks those seen are worth, at least 1.
-
-        The correlation is taken at the upper end of what so many blocks can tell, and corrected for
-        the bias of its estimate about a mean that is estimated too (Kendall 1954).
-        """
-        blocks = max(self.blocks, 1)
-        bias = (1 + 4 * self.correlation) / blocks
-        rho = min(0.97, self.correlation + bias + 2 / math.sqrt(blocks * self._features()))
-        return max(1.0, self.blocks * (1 - rho) / (1 + rho))
+        """How many independent blocks those seen are worth, at least 1."""
+        return self._known.independent
 
     @property
     def young(self) -> bool:
         """Whether it has not seen enough to know how its blocks scatter."""
         return self.independent < LEAST_BLOCKS
-
-    def _features(self) -> float:
-        """How many independent features block means have, at least 1: the participation ratio."""
-        deviations = np.sqrt(self.between.diagonal()) + 1e-9
-        correlations = self.between / np.outer(deviations, deviations)
-        total = float(np.trace(correlations))
-        return max(1.0, total**2 / (float(np.square(correlations).sum()) + 1e-9))
 
     def pool(self, other: BlockModel) -> None:
         """Take in the blocks of another environment, which turned out to be this one."""
@@ -168,7 +154,7 @@ class BlockModel:
         self.mean = self.mean + weight * gap
         self.share += weight * (other.share - self.share)
         self.products = self.products + weight * (other.products - self.products)
-        self.last, self._scatter_now = None, None
+        self.last, self._derived = None, None
         self.blocks = min(total, MEMORY)
 
     def explains(self, mean: Floats, window: int, deviations: float) -> bool:
@@ -196,14 +182,13 @@ class BlockModel:
     def statistic(self, mean: Floats, window: int) -> float:
         """Squared distance of the mean of `window` blocks, about 1 if they belong here."""
         gap = mean - self.mean
-        solved = np.linalg.solve(self._scatter(), gap)
-        return float(gap @ solved) / self._shrinkage(window) / DIMENSION
+        return float(gap @ self._known.precision @ gap) / self._shrinkage(window) / DIMENSION
 
     def log_likelihood(self, mean: Floats, window: int) -> float:
         """Log density of the mean of `window` blocks, up to a constant."""
-        scatter = self._shrinkage(window) * self._scatter()
-        gap = mean - self.mean
-        return -0.5 * float(gap @ np.linalg.solve(scatter, gap) + np.linalg.slogdet(scatter)[1])
+        shrinkage = self._shrinkage(window)
+        spread = self._known.log_determinant + DIMENSION * math.log(shrinkage)
+        return -0.5 * (DIMENSION * self.statistic(mean, window) + spread)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that it knows, as tensors and plain values."""
@@ -232,24 +217,46 @@ class BlockModel:
             model.calibration[window] = Calibration(*values)
         return model
 
-    def _scatter(self) -> Floats:
+    @property
+    def _known(self) -> _Derived:
+        """What follows from the moments, computed once for every change of them."""
+        if self._derived is None:
+            independent = self._independent()
+            scatter = self._scatter(independent)
+            precision = np.asarray(np.linalg.inv(scatter), dtype=np.float64)
+            self._derived = _Derived(independent, precision, float(np.linalg.slogdet(scatter)[1]))
+        return self._derived
+
+    def _independent(self) -> float:
+        """The correlation is taken at the upper end of what so many blocks can tell, and corrected
+        for the bias of its estimate about a mean that is estimated too (Kendall 1954)."""
+        blocks = max(self.blocks, 1)
+        bias = (1 + 4 * self.correlation) / blocks
+        rho = min(0.97, self.correlation + bias + 2 / math.sqrt(blocks * self._features()))
+        return max(1.0, self.blocks * (1 - rho) / (1 + rho))
+
+    def _features(self) -> float:
+        """How many independent features block means have, at least 1: the participation ratio."""
+        deviations = np.sqrt(self.between.diagonal()) + 1e-9
+        correlations = self.between / np.outer(deviations, deviations)
+        total = float(np.trace(correlations))
+        return max(1.0, total**2 / (float(np.square(correlations).sum()) + 1e-9))
+
+    def _scatter(self, independent: float) -> Floats:
         """Covariance of block means: as seen; before that is reliable, of the frames' shape."""
-        if self._scatter_now is not None:
-            return self._scatter_now
-        seen = max(self.independent - 1, 0.0)
+        seen = max(independent - 1, 0.0)
         # A few blocks span few directions: of how they scatter only the variances count at first.
-        doubt = max(0.0, 1 - self.independent / SPAN)
+        doubt = max(0.0, 1 - independent / SPAN)
         variances = np.diag(self.between.diagonal())
         frames = self.within + (1 - doubt) * self.between + doubt * variances
         corrected = self.between * self.blocks / max(self.blocks - 1, 1)
         # Neighbours' correlation does not tell of what changes more slowly than a block lasts.
         share = max(self.share, float(np.trace(corrected) / (np.trace(frames) + 1e-12)))
-        expected = frames * min(1.0, share * (1 + CAUTION / self.independent))
+        expected = frames * min(1.0, share * (1 + CAUTION / independent))
         mixed = (seen * corrected + DIMENSION * expected) / (seen + DIMENSION)
         # Frames that never change have no scatter at all.
         ridge = RIDGE * mixed.diagonal().mean() + 1e-12
-        self._scatter_now = np.asarray(mixed + ridge * np.eye(DIMENSION))
-        return self._scatter_now
+        return np.asarray(mixed + ridge * np.eye(DIMENSION))
 
     def _shrinkage(self, window: int) -> float:
         """Variance of the mean of correlated blocks about the model's own uncertain mean, in
@@ -265,6 +272,16 @@ def _array(tensor: Tensor, shape: tuple[int, ...]) -> Floats:
     if tuple(tensor.shape) != shape:
         raise ValueError(f"blocks have shape {tuple(tensor.shape)}, not {shape}")
     return np.array(tensor.cpu().numpy(), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Derived:
+    """How many independent blocks a model's are worth, and of the covariance of block means the
+    inverse (D, D) and the logarithm of the determinant."""
+
+    independent: float
+    precision: Floats
+    log_determinant: float
 
 
 @dataclass
