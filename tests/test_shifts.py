@@ -88,6 +88,24 @@ def model_of(world: Iterator[Block], blocks: int) -> BlockModel:
     return model
 
 
+@pytest.mark.parametrize("window", [8, 16])
+def test_the_mean_of_a_world_may_wander_by_a_quarter_of_its_frames_deviation(window: int) -> None:
+    model = model_of(rooms(6, 3.0, 0.3, 0.0), 400)
+    deviation = np.linalg.cholesky(model.within + model.between).sum(1)
+    assert model.explains(model.mean + 0.24 * deviation, window, 1.0)
+    assert not model.explains(model.mean + 0.26 * deviation, window, 1.0)
+
+
+@pytest.mark.parametrize(("distance", "kinds"), [(0.15, []), (0.6, ["open"])])
+def test_a_learning_agent_moves_the_mean_and_another_world_moves_it_more(
+    distance: float, kinds: list[str]
+) -> None:
+    detector = ShiftDetector()
+    assert watch(detector, rooms(7, 0.0, 0.3, 0.0), 200) == {}
+    changes = watch(detector, rooms(8, distance, 0.3, 0.0), 60)
+    assert [shift.kind for shift in changes.values()] == kinds
+
+
 @pytest.mark.parametrize("stay", [0.0, 0.7])
 def test_model_learns_scatter_and_correlation_of_block_means(stay: float) -> None:
     model = model_of(rooms(2, 3.0, 2.0, stay), 1000)

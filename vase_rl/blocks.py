@@ -32,6 +32,9 @@ LONG_SHARE = 0.75
 WANDERING_SHARE = 0.5
 """Of those deviations, how far above what is usual in the environment a long window must lie, too:
 few independent ones tell what is usual."""
+WANDERING = 0.25
+"""How far the mean of a long window may lie from the model's, in standard deviations of its frames:
+an agent that learns moves the mean of what it sees, and the world is the same."""
 LEAST_BLOCKS = 8
 """Independent blocks that a model must have seen before its own tails count. A younger one refuses
 only what hardly any blocks of one world would show."""
@@ -177,7 +180,13 @@ class BlockModel:
             if window in WINDOWS:
                 # An agent that learns makes its world wander more than chance would.
                 limit = max(limit, self.calibration[window].limit(WANDERING_SHARE * deviations))
-        return self.statistic(mean, window) <= limit
+        wanders = window >= LONG and not self.young and self._effect(mean) <= WANDERING**2
+        return wanders or self.statistic(mean, window) <= limit
+
+    def _effect(self, mean: Floats) -> float:
+        """Squared distance of a mean in variances of the frames, on average over features."""
+        gap = mean - self.mean
+        return float(gap @ self._known.frame_precision @ gap) / DIMENSION
 
     def statistic(self, mean: Floats, window: int) -> float:
         """Squared distance of the mean of `window` blocks, about 1 if they belong here."""
@@ -223,8 +232,12 @@ class BlockModel:
         if self._derived is None:
             independent = self._independent()
             scatter = self._scatter(independent)
-            precision = np.asarray(np.linalg.inv(scatter), dtype=np.float64)
-            self._derived = _Derived(independent, precision, float(np.linalg.slogdet(scatter)[1]))
+            self._derived = _Derived(
+                independent,
+                _inverse(scatter),
+                float(np.linalg.slogdet(scatter)[1]),
+                _inverse(_ridged(self.within + self.between)),
+            )
         return self._derived
 
     def _independent(self) -> float:
@@ -254,15 +267,23 @@ class BlockModel:
         share = max(self.share, float(np.trace(corrected) / (np.trace(frames) + 1e-12)))
         expected = frames * min(1.0, share * (1 + CAUTION / independent))
         mixed = (seen * corrected + DIMENSION * expected) / (seen + DIMENSION)
-        # Frames that never change have no scatter at all.
-        ridge = RIDGE * mixed.diagonal().mean() + 1e-12
-        return np.asarray(mixed + ridge * np.eye(DIMENSION))
+        return _ridged(mixed)
 
     def _shrinkage(self, window: int) -> float:
         """Variance of the mean of correlated blocks about the model's own uncertain mean, in
         variances of one block."""
         pairs = sum((window - lag) * self.correlation**lag for lag in range(1, window))
         return (window + 2 * pairs) / window**2 + 1 / self.independent
+
+
+def _ridged(covariance: Floats) -> Floats:
+    """Frames that never change have no scatter at all."""
+    ridge = RIDGE * covariance.diagonal().mean() + 1e-12
+    return np.asarray(covariance + ridge * np.eye(DIMENSION))
+
+
+def _inverse(matrix: Floats) -> Floats:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 _ARRAYS = ("mean", "within", "between", "products")
@@ -276,12 +297,13 @@ def _array(tensor: Tensor, shape: tuple[int, ...]) -> Floats:
 
 @dataclass(frozen=True)
 class _Derived:
-    """How many independent blocks a model's are worth, and of the covariance of block means the
-    inverse (D, D) and the logarithm of the determinant."""
+    """How many independent blocks a model's are worth, of the covariance of block means the inverse
+    (D, D) and the logarithm of the determinant, and the inverse (D, D) of that of frames."""
 
     independent: float
     precision: Floats
     log_determinant: float
+    frame_precision: Floats
 
 
 @dataclass

@@ -26,7 +26,7 @@ class FixedFeatures:
         def kernels(*shape: int) -> Tensor:
             drawn = torch.randn(*shape, generator=generator)
             norms: Tensor = drawn.flatten(1).norm(dim=1)[:, None, None, None]
-            return drawn.div(norms).to(device)
+            return drawn.div(norms).to(device, memory_format=torch.channels_last)
 
         def normal(*shape: int, scale: float) -> Tensor:
             return (scale * torch.randn(*shape, generator=generator)).to(device)
@@ -39,12 +39,13 @@ class FixedFeatures:
         self.places = torch.stack([x, y, x * x, y * y]).flatten(1).to(device) / 256
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
-        x = x_BCHW
+        # Channels last and ReLU in place: a third of the time, and the learner has to wait.
+        x = x_BCHW.contiguous(memory_format=torch.channels_last)
         if x.shape[-2:] != (32, 32):
             x = F.interpolate(x, size=(32, 32), mode="area")
-        h = F.avg_pool2d(F.relu(F.conv2d(x, self.first, self.first_bias, padding=2)), 2)
-        h = F.relu(F.conv2d(h, self.second, self.second_bias, padding=1))
-        spread = (h.square().mean((2, 3)) + 1e-6).sqrt()
-        what = torch.cat([h.mean((2, 3)), spread], 1) @ self.what
-        where = torch.einsum("bfp,mp,fq->bqm", h.flatten(2), self.places, self.where)
+        h = F.avg_pool2d(F.conv2d(x, self.first, self.first_bias, padding=2).relu_(), 2)
+        h_BFP = F.conv2d(h, self.second, self.second_bias, padding=1).relu_().flatten(2)
+        spread = (h_BFP.square().mean(2) + 1e-6).sqrt()
+        what = torch.cat([h_BFP.mean(2), spread], 1) @ self.what
+        where = self.where.T @ (h_BFP @ self.places.T)
         return torch.cat([what, where.flatten(1)], 1)
