@@ -256,7 +256,7 @@ FOREIGN: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("a negative one", lambda s: where(s).update(environment=-1), FITTING + "environment -1 of"),
     ("wrong numbers", lambda s: environments(s)[0].update(index=1), FITTING + ".*numbered"),
     ("never opened", lambda s: where(s).update(opened=[0, 2]), FITTING + "environment 1 of"),
-    ("one too few", lambda s: where(s).update(slots=1), FITTING + "environment 1 of"),
+    ("one not recorded", lambda s: where(s)["opened"].append(2), FITTING + "2 models of"),
     ("one too many", lambda s: s["environments"].pop() and None, FITTING + "1 environments are"),
     ("no rule", lambda s: s.pop("rule") and None, FITTING + "'rule'"),
     ("a small model", lambda s: model(s).update(mean=torch.ones(3)), FITTING + "blocks have shape"),

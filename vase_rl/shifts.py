@@ -30,8 +30,10 @@ ODDS_PER_DIMENSION = 1.0
 better by this log likelihood ratio per dimension: worlds of great variety explain almost all."""
 TRIAL = 16
 """Blocks after those that opened a candidate by which it is confirmed, or merged back."""
-LEAST_TRIAL = LONG - 1
+LEAST_TRIAL = 7
 """A candidate that is left after fewer was a passing oddity: too little to know it by later."""
+FAMILIAR = 8
+"""Blocks that a known model must have seen to be asked whether it explains those of a stranger."""
 TRIAL_SHARE = 2 / 3
 """Of the deviations that make blocks odd, those that confirm a candidate: its frames were not
 chosen for being odd, as those that opened it."""
@@ -134,12 +136,9 @@ class ShiftDetector:
         likeliest = self._likeliest(mean, window, sure or every)
         assert likeliest is not None
         statistics = [math.nan] * self.where.slots
-        for i, owner in enumerate(self.owners):
-            statistics[owner] = float(np.fmin(statistics[owner], self._statistic(i, mean, window)))
+        for owner, model in zip(self.owners, self.models, strict=True):
+            statistics[owner] = float(np.fmin(statistics[owner], model.statistic(mean, window)))
         return self.owners[likeliest], bool(explaining), statistics
-
-    def _statistic(self, model: int, mean: Floats, window: int) -> float:
-        return self.models[model].statistic(mean, window)
 
     # ---------------------------------------------------------------- one block
 
@@ -148,9 +147,10 @@ class ShiftDetector:
         evidence = self._evidence
         if evidence is None or evidence.window > 1:
             return
-        odd = evidence.blocks[-1]
-        if self._explains(self._present, block) and not self._explains(self._present, odd):
-            for _ in evidence.blocks[:LAST]:
+        last_two = (evidence.blocks[-1], block)
+        ordinary = [self._present.explains(b.mean, 1, self.deviations) for b in last_two]
+        if ordinary == [False, True]:
+            for _ in evidence.blocks:
                 self._recent.pop()
             self._evidence = None
 
@@ -318,7 +318,7 @@ class ShiftDetector:
             index
             for index, model in enumerate(self.models)
             if index != self._model
-            and model.blocks >= LONG
+            and model.blocks >= FAMILIAR
             and all(model.explains(mean, w, self.deviations) for w, mean in means)
         ]
 
@@ -334,9 +334,6 @@ class ShiftDetector:
 
     def _mean(self, window: int) -> Floats:
         return mean_of(list(self._recent)[-window:])
-
-    def _explains(self, model: BlockModel, block: Block) -> bool:
-        return model.explains(block.mean, 1, self.deviations)
 
     # ---------------------------------------------------------------- keeping
 

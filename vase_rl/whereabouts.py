@@ -33,15 +33,18 @@ class Whereabouts:
         environment: the present one.
         opened: of every environment ever opened, in their order, the index of the one that its
             frames count to now: its own, or that of the one it was merged into.
-        slots: indices that are taken, from 0. One that was merged into another is free again once
-            there is no higher one; until then it stays empty, for no other may change its index.
         returned: whether the present one was known when it was entered.
     """
 
     environment: int = 0
     opened: list[int] = field(default_factory=lambda: [0])
-    slots: int = 1
     returned: bool = False
+
+    @property
+    def slots(self) -> int:
+        """Indices that are taken, from 0. One that was merged into another is free again once there
+        is no higher one; until then it stays empty, for no other may change its index."""
+        return max(self.opened) + 1
 
     @property
     def known(self) -> list[int]:
@@ -59,7 +62,7 @@ class Whereabouts:
         if environment is not None:
             self.environment = environment
             return Shift("enter", left, environment, blocks)
-        self.environment, self.slots = self.slots, self.slots + 1
+        self.environment = self.slots
         self.opened.append(self.environment)
         return Shift("open", left, self.environment, blocks)
 
@@ -79,8 +82,6 @@ class Whereabouts:
         """
         self.check_pair(index, into)
         self.opened = [into if i == index else i for i in self.opened]
-        while self.slots - 1 not in self.opened:
-            self.slots -= 1
         if self.environment == index:
             self.environment, self.returned = into, True
         return Shift("merge", index, into)
@@ -90,7 +91,6 @@ class Whereabouts:
         return {
             "environment": self.environment,
             "opened": list(self.opened),
-            "slots": self.slots,
             "returned": self.returned,
         }
 
@@ -100,8 +100,8 @@ class Whereabouts:
         Raises:
             KeyError, ValueError: it is none.
         """
-        opened, slots = [int(i) for i in state["opened"]], int(state["slots"])
-        if not all(0 <= i < slots for i in opened) or state["environment"] not in opened:
+        opened = [int(i) for i in state["opened"]]
+        if min(opened) < 0 or state["environment"] not in opened:
             raise ValueError(f"environment {state['environment']} of {opened}")
         self.environment, self.opened = int(state["environment"]), opened
-        self.slots, self.returned = slots, bool(state["returned"])
+        self.returned = bool(state["returned"])
