@@ -39,7 +39,7 @@ from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
 from vase_rl.agents.arguments import make_model, model_kwargs
 from vase_rl.envs.families import check_family, load_bank
-from vase_rl.experiments.cli import parse_seeds
+from vase_rl.experiments.options import parse_seeds
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 

@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from vase_rl import VASEConfig
 from vase_rl.agents import CurveRecorder, RefreshView
-from vase_rl.experiments.cli import parse_seeds
+from vase_rl.experiments.options import parse_seeds
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
 

@@ -21,7 +21,7 @@ from intervals import mean_with_interval
 import vase_rl  # noqa: F401  (registers SpriteReach)
 from vase_rl.agents import ImaginedGoals, goal_agent
 from vase_rl.envs import make_source
-from vase_rl.experiments.cli import parse_seeds
+from vase_rl.experiments.options import parse_seeds
 from vase_rl.wrappers import VASEObservationWrapper
 
 SIZE = 64

@@ -16,7 +16,7 @@ from scipy import stats
 from trajectory_formats import KINDS
 
 from vase_rl import VASEConfig
-from vase_rl.experiments.cli import parse_seeds
+from vase_rl.experiments.options import parse_seeds
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

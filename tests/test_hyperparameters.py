@@ -15,7 +15,7 @@ from lamps import LAMP
 
 from vase_rl.agents import ALGORITHMS, Bundle, make_config
 from vase_rl.agents.config import from_values, plain_values
-from vase_rl.experiments import cli, manual
+from vase_rl.experiments import cli, manual, parsers
 from vase_rl.experiments.hyperparameters import read_config
 
 REACH = "vase_rl/SpriteReach-v0"
@@ -154,7 +154,7 @@ def test_bad_arguments_are_one_line(
 
 
 def test_help_names_every_algorithm_and_hyperparameter() -> None:
-    assert tuple(ALGORITHMS) == cli.ALGORITHMS
+    assert tuple(ALGORITHMS) == parsers.ALGORITHMS
     table = manual.TRAIN.partition("what each algorithm knows")[2].split()
     places = [table.index(name) for name in ALGORITHMS] + [len(table)]
     for i, kind in enumerate(ALGORITHMS.values()):
