@@ -28,6 +28,7 @@ from .networks import VASENetworks
 from .objective import training_losses
 from .registry import Registry, Status
 from .reports import Inference, UpdateReport
+from .seeding import seeded
 from .shifts import ShiftDetector
 from .whereabouts import Shift
 
@@ -63,8 +64,7 @@ class VASE:
         self.device = resolve_device(device)
         # torch's global generators belong to the caller: none of this moves them.
         seed = torch.Generator().seed() % 2**31 if seed is None else seed
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             self.networks = VASENetworks(config).to(self.device)
         self.optimizer = torch.optim.Adam(
             self.networks.parameters(), lr=config.learning_rate, fused=True

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ..envs import Source
 from ..learner import VASE
+from ..seeding import seeded
 
 Kind = Literal["class", "position"]
 
@@ -92,8 +93,7 @@ class OnlineProbes:
         self.sources = train
         self.tests = {name: source.sample(TEST_FRAMES) for name, source in test.items()}
         self.generator = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             self.probes = [
                 make_probe(name, kind, latents)
                 for name, source in train.items()
