@@ -125,7 +125,7 @@ def learn_in(
 
 def known(agent: Agent) -> int | None:
     """Environments that the learner has found."""
-    return None if agent.encoder is None else len(agent.encoder.vase.environments)
+    return None if agent.encoder is None else len(agent.encoder.vase.registry.known)
 
 
 def lifelong(agent: Agent, settings: Settings, seed: int) -> Result:

@@ -54,7 +54,8 @@ def that_knows(worlds: int, config: VASEConfig, seed: int) -> tuple[VASE, Iterat
         frames = blocks(config, world, rng)
         for _ in range(SETTLING):
             vase._infer_and_enter(to_tensor(next(frames), config, vase.device))
-    assert len(vase.environments) == worlds, f"{len(vase.environments)} of {worlds} were found"
+    found = len(vase.registry.known)
+    assert found == worlds, f"{found} of {worlds} were found"
     return vase, frames
 
 

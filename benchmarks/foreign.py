@@ -84,7 +84,7 @@ def on_latents(settings: Settings, seed: int, *, learns: bool) -> Result:
             venv.step([venv.action_space.sample() for _ in range(ENVIRONMENTS)])
     other = venv.evaluation(environments(settings, seed + 1_000))
     result = _learn(model, settings.frames, [RefreshView(venv)], other, seen)
-    result["known"] = len(venv.vase.environments)
+    result["known"] = len(venv.vase.registry.known)
     return result
 
 
