@@ -1,7 +1,8 @@
-"""Settings shared by all tests, and the agent that several of them look at."""
+"""Settings and fixtures shared by all tests: an agent that several look at, a learner's steps."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,19 @@ def lamp_result(encoder: Path) -> Any:
 def bundle(lamp_result: Any) -> Any:
     """The agent of `lamp_result`."""
     return lamp_result.bundle
+
+
+@pytest.fixture(name="steps")
+def _steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Arguments of every training step, by name."""
+    from vase_rl.objective import StepLosses, training_losses
+
+    calls: list[dict[str, Any]] = []
+    signature = inspect.signature(training_losses)
+
+    def spy(*arguments: Any) -> StepLosses:
+        calls.append(signature.bind(*arguments).arguments)
+        return training_losses(*arguments)
+
+    monkeypatch.setattr("vase_rl.learner.training_losses", spy)
+    return calls

@@ -1,4 +1,4 @@
-"""Synthetic worlds for tests of the learner: 8×8 frames that a tiny network learns at once."""
+"""Synthetic 8×8 worlds for tests of the learner, and a tiny one that learns them at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vase_rl import VASEConfig
+from vase_rl import VASE, UpdateReport, VASEConfig
+from vase_rl.checkpoint import state_of
 
 SIZE = 8
 World = Callable[..., np.ndarray]
@@ -67,3 +68,27 @@ def flat(value: Any) -> dict[str, Any]:
         leaf = value.detach().cpu().numpy().copy() if isinstance(value, Tensor) else value
         return {"": leaf}
     return {f"/{k}{path}": leaf for k, v in pairs for path, leaf in flat(v).items()}
+
+
+def learner(seed: int = 0, **overrides: Any) -> VASE:
+    """A tiny one that has seen nothing."""
+    return VASE(tiny(**overrides), seed=seed, device="cpu")
+
+
+def watch(
+    vase: VASE, world: World, batches: int, rng: np.random.Generator | None = None
+) -> list[UpdateReport]:
+    """Show it so many batches of a world."""
+    rng = np.random.default_rng(7) if rng is None else rng
+    frames = (world(rng, vase.config.batch_size, vase.config.channels) for _ in range(batches))
+    return [vase.update(batch) for batch in frames]
+
+
+def weights(vase: VASE) -> dict[str, Any]:
+    """Of its networks, as copies."""
+    return flat(vase.networks.state_dict())
+
+
+def state(vase: VASE) -> dict[str, Any]:
+    """All that a checkpoint would hold, as copies."""
+    return flat(state_of(vase))
