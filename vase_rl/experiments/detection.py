@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -12,9 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .. import __version__, blocks, fixed_features, shifts, whereabouts
+from .. import blocks, fixed_features, shifts, whereabouts
 from ..files import write_whole
 from .detection_scores import Detection, Recognition, judge, pooled, recognise, together
 from .detection_streams import STREAMS, DetectionStream
@@ -22,7 +19,7 @@ from .detection_tables import matched_setting, tables
 from .detectors import DEFAULT_METHODS, METHODS, Detector, check_methods
 from .onlooker import Onlooker, Stretch
 from .progress import Progress
-from .results import RunDirectory, write_json
+from .results import RunDirectory, Stored, releases
 from .scoring import Visit
 
 WRITTEN = ("table.md", "sweep.svg", "timeline.svg")
@@ -54,26 +51,19 @@ class Job:
     path: Path
     settings: DetectSettings
 
-    def key(self) -> dict[str, Any]:
-        """What the result depends on: not where the data lie."""
-        return {
+    @property
+    def stored(self) -> Stored:
+        """Where the data lie changes nothing."""
+        settings = {
             "stream": self.stream,
             "seed": self.seed,
             "frames": self.settings.frames,
             "data": self.settings.data_dir is not None,
             "methods": {name: list(METHODS[name].settings) for name in self.settings.detectors},
-            "releases": {"vase_rl": __version__, "torch": torch.__version__},
+            "releases": releases(),
             "rule": _rule(),
         }
-
-    def result(self) -> dict[str, Any] | None:
-        """The result on disk; None where there is none of these settings."""
-        try:
-            stored = json.loads(self.path.read_text())
-            result: dict[str, Any] = stored["result"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return result if stored.get("settings") == self.key() else None
+        return Stored(self.path, settings)
 
 
 @dataclass
@@ -115,7 +105,7 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
         detectors=check_methods(settings.detectors),
     )
     jobs = list(_jobs(settings, Path(out) / "runs"))
-    due = [job for job in jobs if job.result() is None]
+    due = [job for job in jobs if job.stored.load() is None]
     for job in due:
         # Missing data and libraries are told now, not after the streams before.
         _stream(job).close()
@@ -129,7 +119,7 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
     try:
         with Progress(len(due) * settings.frames, "detecting") as progress:
             for job in due:
-                write_json(job.path, {"settings": job.key(), "result": _watch(job, progress)})
+                job.stored.save(_watch(job, progress))
                 progress.announce(f"finished: {job.stream}, seed {job.seed}")
     finally:
         _summarise(run, settings, jobs)
@@ -222,7 +212,7 @@ def _summarise(run: RunDirectory, settings: DetectSettings, jobs: Sequence[Job])
     from .detection_plots import sweep, timeline
     from .plots import svg, write_svg
 
-    done = [(job.stream, result) for job in jobs if (result := job.result()) is not None]
+    done = [(job.stream, result) for job in jobs if (result := job.stored.load()) is not None]
     streams = list(dict.fromkeys(stream for stream, _ in done))
     if not streams:
         return

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from .. import __version__
 from ..files import write_whole
 from .exploring import CONDITIONS, EVALUATIONS, ExploringSettings, run_exploring
 from .forgetting import mean_of
 from .progress import Progress
-from .results import RunDirectory, write_json
+from .results import RunDirectory, Stored, settings_of
 from .studies import BUILT_IN, MOVING_STATIC_MOVING
 from .tables import Column, markdown, row_of
 
@@ -78,17 +74,13 @@ def run_explore(
             for job in due:
                 progress.show(f"seed {job.seed}")
                 result, pictures = run_exploring(job, progress)
-                _save_pictures(_path(run, job).with_suffix(".npz"), pictures)
-                write_json(_path(run, job), {"settings": _key(job), "result": result})
+                _save_pictures(_pictures(_stored(run, job)), pictures)
+                _stored(run, job).save(result)
                 progress.announce(f"finished: seed {job.seed}")
     finally:
         _summarise(run, jobs)
     run.finish()
     return run
-
-
-def _path(run: RunDirectory, job: ExploringSettings) -> Path:
-    return run.path / "runs" / f"seed{job.seed}.json"
 
 
 def _save_pictures(path: Path, pictures: dict[str, Any]) -> None:
@@ -97,23 +89,19 @@ def _save_pictures(path: Path, pictures: dict[str, Any]) -> None:
     write_whole(path, content.getvalue())
 
 
-def _key(job: ExploringSettings) -> dict[str, Any]:
-    """What a result depends on: not where the data lie."""
-    plain = json.loads(json.dumps(asdict(job)))
-    kept = {k: v for k, v in plain.items() if k != "data_dir"}
-    return {**kept, "releases": {"vase_rl": __version__, "torch": torch.__version__}}
+def _stored(run: RunDirectory, job: ExploringSettings) -> Stored:
+    """Where the data lie changes nothing."""
+    return Stored(run.path / "runs" / f"seed{job.seed}.json", settings_of(job, but=("data_dir",)))
 
 
 def _result(run: RunDirectory, job: ExploringSettings) -> dict[str, Any] | None:
-    """That on disk; None where there is none of these settings."""
-    path = _path(run, job)
-    try:
-        stored = json.loads(path.read_text())
-        result: dict[str, Any] = stored["result"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    done = stored.get("settings") == _key(job) and path.with_suffix(".npz").exists()
-    return result if done else None
+    """That on disk, with its pictures; None where there is none of these settings."""
+    stored = _stored(run, job)
+    return stored.load() if _pictures(stored).exists() else None
+
+
+def _pictures(stored: Stored) -> Path:
+    return stored.path.with_suffix(".npz")
 
 
 def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
@@ -137,5 +125,5 @@ def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
     table = [row_of(name.replace("_", " "), cells, COLUMNS) for name, cells in rows.items()]
     write_whole(run.path / "table.md", markdown(table, COLUMNS).encode())
     first = next(job for job in jobs if job.seed in done)
-    with np.load(_path(run, first).with_suffix(".npz")) as stored:
+    with np.load(_pictures(_stored(run, first))) as stored:
         write_page(run, dict(stored), results, evaluations=EVALUATIONS)

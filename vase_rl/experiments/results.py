@@ -8,11 +8,14 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..files import write_whole
 
 
@@ -70,6 +73,51 @@ class RunDirectory:
     def finish(self) -> None:
         """Write `metrics.json` for the last time."""
         self.record(finished=True)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The result of one run of many, in a file, so that it is not run again.
+
+    Attributes:
+        path: of the file.
+        settings: plain values that the result depends on; one made with others counts as none.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+
+    def load(self) -> dict[str, Any] | None:
+        """The result on disk; None where there is none of these settings."""
+        try:
+            stored = json.loads(self.path.read_text())
+            result: dict[str, Any] = stored["result"]
+            made_with = stored["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return result if made_with == self.settings else None
+
+    def save(self, result: dict[str, Any]) -> None:
+        """Write it whole or not at all."""
+        write_json(self.path, {"settings": self.settings, "result": result})
+
+
+def settings_of(job: Any, but: Iterable[str] = ()) -> dict[str, Any]:
+    """What the result of a job, a dataclass, depends on, for `Stored`.
+
+    Args:
+        job: its fields, as JSON has them, and the releases that compute.
+        but: names of fields that change nothing, as where data lie.
+    """
+    plain_fields = json.loads(json.dumps(asdict(job)))
+    return {**{k: v for k, v in plain_fields.items() if k not in but}, "releases": releases()}
+
+
+def releases() -> dict[str, str]:
+    """Those that results depend on."""
+    import torch
+
+    return {"vase_rl": __version__, "torch": torch.__version__}
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from .. import __version__
 from ..config import VASEConfig
 from ..envs import make_source
 from ..files import write_whole
 from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
 from .progress import Progress
-from .results import RunDirectory, write_json
+from .results import RunDirectory, Stored, settings_of
 from .studies import PRESET, STUDIES, Cell, Study
 from .tables import row_of, write_tables
 
@@ -97,8 +94,8 @@ def _chosen(name: str, steps: int | None, only: Sequence[str]) -> Study:
 def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
     rows = []
     for cell in study.cells:
-        results = [json.loads(path.read_text())["result"] for name, path, _ in jobs
-                   if name == cell.name]  # fmt: skip
+        stored = [_stored(job).load() for job in jobs if job[0] == cell.name]
+        results = [result for result in stored if result is not None]
         rows.append(row_of(cell.name, results, study.columns))
     write_tables(run.path, rows, study.columns)
     run.record(rows=[row.to_dict() for row in rows])
@@ -107,9 +104,10 @@ def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
 def _draw(jobs: list[Job]) -> None:
     from .figure2 import figure2_png
 
-    for cell, path, settings in jobs:
-        result = json.loads(path.read_text())["result"]
-        if "diverged" not in result:
+    for job in jobs:
+        cell, path, settings = job
+        result = _stored(job).load()
+        if result is not None and "diverged" not in result:
             vase = VASE.load(path.with_suffix(".pt"), device="cpu")
             picture = figure2_png(f"{cell}, seed {settings.seed}", vase, settings, result)
             write_whole(path.with_suffix(".png"), picture)
@@ -150,21 +148,15 @@ def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettin
     )
 
 
-def _key(settings: LifelongSettings) -> dict[str, Any]:
-    """What a result depends on: not where the data lie, nor where the learner is kept."""
-    plain = json.loads(json.dumps(asdict(settings)))
-    kept = {k: v for k, v in plain.items() if k not in ("data_dir", "save_to")}
-    return {**kept, "releases": {"vase_rl": __version__, "torch": torch.__version__}}
+def _stored(job: Job) -> Stored:
+    """Where the data lie, and where the learner is kept, changes nothing."""
+    _, path, settings = job
+    return Stored(path, settings_of(settings, but=("data_dir", "save_to")))
 
 
 def _is_done(job: Job) -> bool:
-    _, path, settings = job
-    if settings.save_to is not None and not Path(settings.save_to).exists():
-        return False
-    try:
-        return bool(json.loads(path.read_text())["settings"] == _key(settings))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    kept = job[2].save_to
+    return (kept is None or Path(kept).exists()) and _stored(job).load() is not None
 
 
 def _results(due: list[Job], workers: int) -> Iterator[tuple[str, Path]]:
@@ -192,7 +184,7 @@ def _run(job: Job) -> tuple[str, Path]:
         result = run_lifelong(settings)
     except FloatingPointError as error:
         result = {"diverged": str(error)}
-    write_json(path, {"cell": cell, "settings": _key(settings), "result": result})
+    _stored(job).save(result)
     return cell, path
 
 
