@@ -676,9 +676,12 @@ BAD_CALLS: list[tuple[Any, type[Exception], str]] = [
     (lambda v: FRESH.confirm(), RuntimeError, r"confirm needs a learner that has seen frames"),
     (lambda v: FRESH.merge(1, 0), RuntimeError, r"merge needs a learner that has seen frames"),
     (lambda v: FRESH.rename(0, "a"), RuntimeError, r"rename needs a learner that has seen frames"),
-    (lambda v: v.merge(2, 0), ValueError, r"environment must be a known .*\[0, 1\], got 2"),
+    (lambda v: v.merge(2, 0), ValueError, r"environment must be one of \[0, 1\], .*got 2"),
+    (lambda v: v.merge(0, 2), ValueError, r"into must be one of \[0, 1\], .*got 2"),
     (lambda v: v.merge(1, 1), ValueError, r"into must be another environment than 1, got 1"),
     (lambda v: v.rename(5, "a"), ValueError, r"environment must be one of \[0, 1\], .*got 5"),
+    (lambda v: v.rename(None, "a"), ValueError, r"environment must be one of .*got None"),
+    (lambda v: FRESH.forbid(0), RuntimeError, r"forbid needs a learner that has seen frames"),
     (lambda v: v.forbid(-1), ValueError, r"environment must be one of \[0, 1\], .*got -1"),
 ]
 

@@ -84,7 +84,7 @@ def test_any_image_becomes_a_vector_of_latents(shape: tuple[int, ...], channels:
     assert observation.dtype == np.float32
     assert set(info["vase"]) == {
         "environment", "shift", "new_environment", "reconstruction_loss", "updates", "status",
-        "name",
+        "name", "forbidden",
     }  # fmt: skip
     assert all(type(value) in (int, bool, float, str) for value in info["vase"].values())
 
@@ -365,6 +365,15 @@ def test_the_name_of_a_world_is_shown_wherever_it_is_met() -> None:
     env.vase.rename(0, "dusk")
     infos += [env.step(0)[4]["vase"] for _ in range(900)]
     assert stages(infos, "environment", "name") == [(0, ""), (0, "dusk"), (1, ""), (0, "dusk")]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_forbidden_world_is_shown_as_such(training: bool) -> None:
+    env = wrapped(Painted(worlds=AND_BACK), frames_per_update=64)
+    run(env, 700)
+    env.vase.forbid(1)
+    env.training = training
+    assert stages(run(env, 400), "environment", "forbidden") == [(1, True), (0, False)]
 
 
 def steps_and_updates(env: VASEObservationWrapper, frames: int) -> tuple[list[int], list[int]]:

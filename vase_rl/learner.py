@@ -175,7 +175,7 @@ class VASE:
             TypeError, ValueError: as `frames.to_tensor`.
             FloatingPointError: a loss is not finite; the weights stay as they were.
         """
-        self._require_environment("practise")
+        self.registry.require("practise")
         losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
         return losses
 
@@ -366,7 +366,7 @@ class VASE:
         Raises:
             RuntimeError: before the first `update`.
         """
-        self._require_environment("estimate_used_latents")
+        self.registry.require("estimate_used_latents")
         self._estimate_used(self.registry.present)
 
     @torch.no_grad()
@@ -384,7 +384,7 @@ class VASE:
         Raises:
             RuntimeError: before the first `update`.
         """
-        self._require_environment("confirm")
+        self.registry.require("confirm")
         self.registry.rule.confirm()
 
     def merge(self, environment: int, into: int) -> None:
@@ -401,8 +401,9 @@ class VASE:
             RuntimeError: before the first `update`.
             ValueError: they are not two known environments.
         """
-        self._require_environment("merge")
-        self._forget(self.registry.rule.merge(environment, into))
+        gone = self.registry.checked(environment, "merge")
+        stays = self.registry.checked(into, "merge", argument="into")
+        self._forget(self.registry.rule.merge(gone, stays))
 
     def rename(self, environment: int, name: str) -> None:
         """Give an environment a name, as `info["vase"]["name"]` and `inspect` show it.
@@ -442,7 +443,7 @@ class VASE:
             RuntimeError: before the first `update`.
             TypeError, ValueError: as `frames.to_tensor`.
         """
-        self._require_environment("infer")
+        self.registry.require("infer")
         x = to_tensor(frames, self.config, self.device)
         mean, std = self.networks.encoder(x)
         # Means in place of samples: reading must not advance the learner's random state.
@@ -477,7 +478,7 @@ class VASE:
         rule = self.registry.rule
         if isinstance(rule, Persistence):
             return self.infer(frames).environment
-        self._require_environment("recognise")
+        self.registry.require("recognise")
         return self._explain(to_tensor(frames, self.config, self.device), rule)[0].index
 
     def _explain(
@@ -562,7 +563,8 @@ class VASE:
 
     def _known(self, environment: int | None, what: str) -> Environment:
         """The environment of an index, the present one of None."""
-        return self.environments[self.registry.checked(environment, what)]
+        index = self.environment if environment is None else environment
+        return self.environments[self.registry.checked(index, what)]
 
     # ---------------------------------------------------------------- keeping
 
@@ -618,10 +620,6 @@ class VASE:
         s = torch.full((len(x),), environment.index, device=self.device)
         output = self.networks.decoder(z * environment.latent_mask, s)
         return float(negative_log_likelihood(output, x, self.config).mean())
-
-    def _require_environment(self, what: str) -> None:
-        if not self.environments:
-            raise RuntimeError(f"{what} needs a learner that has seen frames: call update first")
 
 
 def _finite(tensors: dict[str, Tensor]) -> dict[str, float]:

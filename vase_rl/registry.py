@@ -85,21 +85,29 @@ class Registry:
         while self.environments[-1].merged_into is not None:
             self.environments.pop()
 
-    def checked(self, environment: int | None, what: str) -> int:
-        """The index of a known environment, that of the present one for None.
+    def require(self, what: str) -> None:
+        """RuntimeError, in the name of `what`, before the first batch."""
+        if not self.environments:
+            raise RuntimeError(f"{what} needs a learner that has seen frames: call update first")
+
+    def checked(self, environment: int, what: str, argument: str = "environment") -> int:
+        """The index of a known environment.
+
+        Args:
+            environment: what was given.
+            what: the method that it was given to.
+            argument: the method's name for it.
 
         Raises:
             RuntimeError: there is none yet.
             ValueError: it is none.
         """
-        if not self.environments:
-            raise RuntimeError(f"{what} needs a learner that has seen frames: call update first")
-        index = self.index if environment is None else environment
-        whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
+        self.require(what)
+        whole = isinstance(environment, (int, np.integer)) and not isinstance(environment, bool)
         known = [e.index for e in self.known]
-        if not whole or index not in known:
+        if not whole or environment not in known:
             raise ValueError(
-                f"environment must be one of {known}, the environments known so far, "
+                f"{argument} must be one of {known}, the environments known so far, "
                 f"got {environment!r}"
             )
-        return int(index)
+        return int(environment)

@@ -22,7 +22,8 @@ class VASEObservationWrapper(
     The observation is a fresh float32 vector: the N posterior means with masked latents at 0, and
     on request the one-hot environment behind them. `info["vase"]` holds Python scalars:
     `environment`, `shift`, `new_environment`, `reconstruction_loss` (nats per frame, 0 before the
-    first), `updates`, and `status` and `name` of the environment (`VASE.status`, `VASE.rename`).
+    first), `updates`, and of the environment `status`, `name` and `forbidden` (`VASE.status`,
+    `VASE.rename`, `VASE.forbid`).
 
     A last frame of an episode that is black or repeats the one before is shown as latents like any
     other, but neither tested nor learnt from: many environments have no picture of their end.

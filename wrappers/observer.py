@@ -145,6 +145,7 @@ class Observer:
             "updates": int(self.stream.vase.updates),
             "status": self.stream.status,
             "name": self.stream.name,
+            "forbidden": self.stream.forbidden,
         }
 
 

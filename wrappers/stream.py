@@ -131,6 +131,12 @@ class FrameStream:
         return known[self.environment].name if known else ""
 
     @property
+    def forbidden(self) -> bool:
+        """Whether that environment is one that `VASE.forbid` was told of: nothing is learnt."""
+        known = self.vase.environments
+        return bool(known) and known[self.environment].forbidden
+
+    @property
     def training(self) -> bool:
         """Whether frames are learnt from."""
         return self._training
