@@ -18,6 +18,7 @@ from vase_rl.config import AS_PRINTED, PRESETS
 from vase_rl.experiments import baselines, cli, detectors
 from vase_rl.experiments import detection as detection_module
 from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
+from vase_rl.experiments.detection_plots import sweep
 from vase_rl.experiments.detection_scores import Detection, judge, recognise, together
 from vase_rl.experiments.detection_streams import KINDS, STREAMS, DetectionStream, Kind
 from vase_rl.experiments.detection_tables import matched_setting
@@ -418,6 +419,18 @@ def test_help_names_every_stream_and_detector(capsys: pytest.CaptureFixture[str]
     kinds = [f"X-{kind}" for kind in KINDS if kind != "abrupt"]
     assert all(name in text for name in (*GROUPS, *kinds, *METHODS))
     assert len(STREAMS) == len(GROUPS) * len(KINDS)
+
+
+@pytest.mark.parametrize("rate", [0.0, 40.0])
+def test_the_axis_of_false_alarms_has_plain_ticks(rate: float) -> None:
+    rows = [
+        {"false_alarms_per_million": rate, "wait_frames_median": 100.0 + setting}
+        for setting in METHODS["blocks"].settings
+    ]
+    (axes,) = sweep({"blocks": {"streams": {"sprites": {"boundaries": 2, "sweep": rows}}}}).axes
+    left, right = axes.get_xlim()
+    assert left < 0 <= rate < right
+    assert [tick for tick in axes.get_xticks() if left <= tick <= right] == [0, 10]
 
 
 @pytest.mark.parametrize("name", METHODS)

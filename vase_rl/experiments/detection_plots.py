@@ -15,6 +15,8 @@ from .plots import INK, STYLE, WORLD_COLOURS, world_colour
 
 COLUMNS = 3
 """Charts side by side, at most."""
+LINEAR = 10
+"""Up to so many false alarms per million frames the axis is linear, logarithmic beyond."""
 
 
 def sweep(numbers: Mapping[str, Any]) -> Figure:
@@ -43,9 +45,11 @@ def sweep(numbers: Mapping[str, Any]) -> Figure:
             for number, (name, found) in enumerate(numbers.items()):
                 _curve(axes, name, found["streams"][stream], WORLD_COLOURS[number % 8])
             axes.set(title=stream, xlabel="false alarms per million frames")
-            axes.set_xscale("symlog", linthresh=10)
+            axes.set_xscale("symlog", linthresh=LINEAR)
             axes.set_yscale("log")
-            axes.set_xlim(left=-2)
+            # Beyond the linear part, for ticks at 0 and 10: where no one raised a false alarm, the
+            # axis would be all but a point.
+            axes.set_xlim(-2, max(2 * LINEAR, axes.get_xlim()[1]))
         grid[0, 0].set_ylabel("median wait for an alarm, frames")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
