@@ -15,12 +15,12 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from vase_rl import VASE, VASEConfig
 from vase_rl.config import AS_PRINTED, PRESETS
-from vase_rl.experiments import baselines, cli, detectors
+from vase_rl.experiments import baselines, cli, detection_streams, detectors
 from vase_rl.experiments import detection as detection_module
 from vase_rl.experiments.baselines import MMD, REFERENCE, SETTLING, welch_t
 from vase_rl.experiments.detection_plots import sweep
 from vase_rl.experiments.detection_scores import Detection, judge, recognise, together
-from vase_rl.experiments.detection_streams import KINDS, STREAMS, DetectionStream, Kind
+from vase_rl.experiments.detection_streams import KINDS, STREAMS, DetectionStream, Kind, plan
 from vase_rl.experiments.detection_tables import matched_setting
 from vase_rl.experiments.detection_worlds import GROUPS
 from vase_rl.experiments.detectors import BLOCK, DEFAULT_METHODS, METHODS, Method
@@ -295,6 +295,7 @@ def test_the_plain_vae_learns_after_it_was_asked() -> None:
 
 # ---------------------------------------------------------------- the command
 
+SHORT = Kind(400, 500)
 FEW = ["--streams", "sprites-short", "sprites-still", "--frames", "1000", "--device", "cpu"]
 
 
@@ -302,7 +303,7 @@ FEW = ["--streams", "sprites-short", "sprites-still", "--frames", "1000", "--dev
 def _out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("detect")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(KINDS, "short", Kind(400, 500))
+        patch.setitem(KINDS, "short", SHORT)
         assert cli.main(["detect", *FEW, "--out", str(out)]) == 0
     return out
 
@@ -349,6 +350,7 @@ def test_algorithm1_runs_where_it_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_finished_stream_is_not_run_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "short", SHORT)
     before = metrics(out)["detectors"]
 
     def fail(*_: object) -> None:
@@ -388,7 +390,13 @@ def test_an_interrupted_run_keeps_what_it_finished(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--streams", "rivers"], "--streams must be among sprites, sprites-gradual, "),
+        (["--streams", "rivers"], "of gradual, short, recurring, still, got 'rivers'"),
+        (["--streams", "reach-trainde"], "got 'reach-trainde'; near it: reach-trained, "),
+        (
+            ["--streams", "sprites-still", "atari", "--frames", "10999"],
+            "--frames must be at least 11,000 for atari, whose visits last 3,000 to 8,000 frames",
+        ),
+        (["--streams", "sprites-short", "--frames", "1499"], "at least 1,500 for sprites-short"),
         (["--detectors", "nose"], "--detectors must be among blocks, "),
         (["--frames", "10"], "must be a whole number of at least 1000, got '10'"),
         (["--seeds", "b"], "must be different seeds as in 0,1,2 or 10-14, got 'b'"),
@@ -403,6 +411,16 @@ def test_bad_input_is_one_line(
     assert cli.main(["detect", *options, "--out", str(tmp_path / "x")]) == 2
     *_, last = capsys.readouterr().err.strip().splitlines()
     assert message in last
+
+
+@pytest.mark.parametrize("name", ["sprites", "sprites-gradual", "sprites-short"])
+def test_the_least_number_of_frames_holds_a_switch(name: str) -> None:
+    kind = KINDS[STREAMS[name][1]]
+    assert kind.shortest is not None
+    least = kind.shortest + kind.longest
+    detection_streams.check_length(name, least)
+    for seed in range(200):
+        assert len(plan(("a", "b"), kind, least, np.random.default_rng(seed))) >= 2
 
 
 def test_without_river_the_message_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from .. import blocks, fixed_features, shifts, whereabouts
 from ..files import write_whole
 from .detection_scores import Detection, Recognition, judge, pooled, recognise, together
-from .detection_streams import STREAMS, DetectionStream
+from .detection_streams import STREAMS, DetectionStream, check_length, check_stream
 from .detection_tables import matched_setting, tables
 from .detectors import DEFAULT_METHODS, METHODS, Detector, check_methods
 from .onlooker import Onlooker, Stretch
@@ -96,14 +96,16 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
     """Run what is not yet on disk, then write table and pictures.
 
     Raises:
-        ValueError: no such stream or detector, a library or data are missing, or `out` cannot be
-            written.
+        ValueError: no such stream or detector, too few frames for a switch, a library or data are
+            missing, or `out` cannot be written.
     """
     settings = replace(
         settings,
-        streams=_check_streams(settings.streams),
+        streams=list(dict.fromkeys(map(check_stream, settings.streams))),
         detectors=check_methods(settings.detectors),
     )
+    for stream in settings.streams:
+        check_length(stream, settings.frames)
     jobs = list(_jobs(settings, Path(out) / "runs"))
     due = [job for job in jobs if job.stored.load() is None]
     for job in due:
@@ -132,13 +134,6 @@ def _rule() -> str:
     """A fingerprint of the learner's rule, which may change between releases."""
     sources = "".join(map(inspect.getsource, (blocks, fixed_features, shifts, whereabouts)))
     return hashlib.sha256(sources.encode()).hexdigest()[:12]
-
-
-def _check_streams(names: Sequence[str]) -> list[str]:
-    for name in names:
-        if name not in STREAMS:
-            raise ValueError(f"--streams must be among {', '.join(STREAMS)}, got {name!r}")
-    return list(dict.fromkeys(names))
 
 
 def _jobs(settings: DetectSettings, folder: Path) -> Iterator[Job]:

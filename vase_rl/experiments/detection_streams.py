@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,37 @@ STREAMS = {
 """Name of a stream to its group and kind."""
 
 
+def check_stream(name: str) -> str:
+    """Returns the name of a stream.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name in STREAMS:
+        return name
+    kinds = ", ".join(kind for kind in KINDS if kind != "abrupt")
+    near = get_close_matches(name, STREAMS)
+    raise ValueError(
+        f"--streams must be a group ({', '.join(GROUPS)}) or GROUP-KIND with a kind of {kinds}, "
+        f"got {name!r}" + (f"; near it: {', '.join(near)}" if near else "")
+    )
+
+
+def check_length(name: str, frames: int) -> None:
+    """Whether a stream is long enough for a switch, whatever its seed.
+
+    Raises:
+        ValueError: it may be without one, and is not of the kind in which nothing changes.
+    """
+    kind = KINDS[STREAMS[name][1]]
+    if kind.shortest is not None and frames < kind.longest + kind.shortest:
+        raise ValueError(
+            f"--frames must be at least {kind.longest + kind.shortest:,} for {name}, whose visits "
+            f"last {kind.shortest:,} to {kind.longest:,} frames, so that there is a switch, "
+            f"got {frames:,}"
+        )
+
+
 def plan(worlds: tuple[str, ...], kind: Kind, frames: int, rng: np.random.Generator) -> list[Visit]:
     """Visits of random length to worlds drawn at random, never the same twice in a row."""
     if kind.worlds is not None:
@@ -89,9 +121,7 @@ class DetectionStream:
     """
 
     def __init__(self, name: str, frames: int, *, seed: int, data_dir: str | None = None) -> None:
-        if name not in STREAMS:
-            raise ValueError(f"--streams must be among {', '.join(STREAMS)}, got {name!r}")
-        group_name, kind = STREAMS[name]
+        group_name, kind = STREAMS[check_stream(name)]
         group, self._kind = GROUPS[group_name], KINDS[kind]
         rng = np.random.default_rng(seed)
         names = group.worlds + (group.with_data if data_dir is not None else ())

@@ -144,8 +144,9 @@ examples:
 
 Visits last 3,000 to 8,000 frames (short: 500 to 1,000), to worlds drawn at random; in recurring
 streams to two worlds in turn, A-B-A-B; in gradual ones a world takes the place of the one before
-over 1,000 frames; in still ones nothing changes. Players are random, scripted (reach-trained), or a
-PPO that learns as it goes from world to world. vizdoom has four scenarios (maze: MyWayHome, too),
+over 1,000 frames; in still ones nothing changes. --frames must be enough for a switch: 11,000
+(short: 1,500; still: 1,000). Players are random, scripted (reach-trained), or a PPO that learns as
+it goes from world to world. vizdoom has four scenarios (maze: MyWayHome, too),
 atari three houses of Crazy Climber, miniworld four textures of one room. These three need
 pip install "vase_rl[worlds]", adwin and page-hinkley pip install "vase_rl[detect]".
 
