@@ -165,6 +165,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+def test_out_must_not_hold_results_of_another_command(
+    stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = metrics(stream)
+    assert cli.main(["inspect", str(stream / "encoder.pt"), "--out", str(stream)]) == 2
+    assert "which holds those of vase-rl stream" in capsys.readouterr().err
+    assert metrics(stream) == before
+
+
 def test_out_must_not_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     out = str(tmp_path / "file")

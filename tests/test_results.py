@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vase_rl.experiments.history import MERGED, History
 from vase_rl.experiments.pictures import PAUSE, gif, png, stack, strip, together
 from vase_rl.experiments.plots import save_timeline
 from vase_rl.experiments.progress import Progress
-from vase_rl.experiments.results import RunDirectory, plain
+from vase_rl.experiments.results import RunDirectory, Stored, plain, settings_of
 from vase_rl.experiments.scoring import Switch, Visit
 from vase_rl.files import write_whole
 
@@ -51,6 +52,39 @@ def test_a_file_cannot_be_a_run_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"--out must be a directory that can be written, got '"):
         RunDirectory(tmp_path / "file", "demo")
+
+
+def test_results_of_another_command_are_not_overwritten(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, "detect", ["--seeds", "0"])
+    run.finish()
+    with pytest.raises(ValueError, match=r"--out must be .*, which holds those of vase-rl detect"):
+        RunDirectory(tmp_path, "stream", stale=("report.html",))
+    assert (tmp_path / "metrics.json").exists()
+    RunDirectory(tmp_path, "detect", ["--seeds", "1"])
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"command": 1}', '{"command": "other stream"}'])
+def test_what_is_no_result_of_a_command_does_not_stop_one(content: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    RunDirectory(tmp_path, "demo").finish()
+    assert json.loads((tmp_path / "metrics.json").read_text())["finished"]
+
+
+def test_a_stored_result_counts_for_its_settings_alone(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Job:
+        steps: int
+        place: str
+
+    def stored(job: Job) -> Stored:
+        return Stored(tmp_path / "one.json", settings_of(job, but=("place",)))
+
+    assert stored(Job(3, "here")).load() is None
+    stored(Job(3, "here")).save({"loss": np.float32(0.5)})
+    assert stored(Job(3, "there")).load() == {"loss": 0.5}
+    assert stored(Job(4, "here")).load() is None
+    (tmp_path / "one.json").write_text("{half")
+    assert stored(Job(3, "here")).load() is None
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

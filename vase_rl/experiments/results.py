@@ -31,7 +31,8 @@ class RunDirectory:
         stale: names of files that an earlier run may have left there; they are removed.
 
     Raises:
-        ValueError: `path` is a file, or its directory cannot be written.
+        ValueError: `path` is a file, holds results of another command, or its directory cannot be
+            written.
     """
 
     def __init__(
@@ -42,6 +43,12 @@ class RunDirectory:
         stale: tuple[str, ...] = (),
     ) -> None:
         self.path = Path(path)
+        earlier = _command_of(self.path / "metrics.json")
+        if earlier not in (None, command):
+            raise ValueError(
+                f"--out must be a directory without results of another command, got {str(path)!r}, "
+                f"which holds those of vase-rl {earlier}"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for name in ("metrics.json", *stale):
@@ -73,6 +80,15 @@ class RunDirectory:
     def finish(self) -> None:
         """Write `metrics.json` for the last time."""
         self.record(finished=True)
+
+
+def _command_of(metrics: Path) -> str | None:
+    """The command whose results lie there; None where there are none."""
+    try:
+        program, command, *_ = shlex.split(json.loads(metrics.read_text())["command"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return command if program == "vase-rl" else None
 
 
 @dataclass(frozen=True)
