@@ -113,7 +113,7 @@ def find_folder(name: str, data_dir: str | Path | None) -> Path:
     """
     root = resolve_data_dir(data_dir)
     if root is None:
-        raise DataError(f"{name} needs its data files: give data_dir (--data-dir) or set "
+        raise DataError(f"{name} needs its data files: give data_dir or set "
                         f"{DATA_VARIABLE} to the directory that holds {FOLDERS[name][0]}/, "
                         f"got neither")  # fmt: skip
     if not root.is_dir():

@@ -99,7 +99,8 @@ BAD_INPUT = [
     ),
     (["stream", "--sequence", "glyphs", "--config", "huge"], "preset must be one of"),
     (["stream", "--sequence", "mnist"], "VASE_RL_DATA"),
-    (["stream", "--sequence", "mnist", "--data-dir", "no-such-folder"], "no-such-folder"),
+    (["stream", "--sequence", "mnist", "--data-dir", "data_dir"], "vase-rl: --data-dir must be a "),
+    (["stream", "--sequence", "mnist", "--data-dir", "data_dir"], "got 'data_dir', which is not"),
     (["stream", "--sequence", "glyphs", "--device", "abacus"], 'device must be "auto" or'),
     (["demo", "--seed", "-1"], "must be a whole number from 0 to 4294967294, got '-1'"),
     (["train", "--env", REACH, "--seed", "4294967295"], "0 to 4294967294, got '4294967295'"),
@@ -142,7 +143,7 @@ BAD_INPUT = [
     (["data", "verify", "--base-url", "http://h"], "unrecognized arguments: --base-url"),
     (
         ["stream", "--sequence", "celeba:300", "--data-dir", "."],
-        "data_dir must hold one of celeba/",
+        "--data-dir must hold one of celeba/",
     ),
     (["study", "disentanglement", "--workers", "0"], "number of at least 1, got '0'"),
 ]

@@ -127,7 +127,7 @@ def test_plain_files_beside_none_packed(tmp_path, digits):
 
 
 def test_no_data_directory_says_what_to_give():
-    message = r"mnist needs its data files: give data_dir \(--data-dir\) or set VASE_RL_DATA"
+    message = r"mnist needs its data files: give data_dir or set VASE_RL_DATA"
     with pytest.raises(DataError, match=message):
         make_source("moving-mnist")
 

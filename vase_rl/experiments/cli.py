@@ -7,9 +7,10 @@ finished left on disk.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 # Nothing heavy up here: `vase-rl --help` must not wait for what it does not use.
@@ -33,19 +34,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: after --help and --version.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    out = None
+    options = argparse.Namespace(out=None)
     try:
         options = build_parser().parse_args(arguments)
-        out = options.out
         options.run(options, arguments[1:])
     except KeyboardInterrupt:
-        place = f"; what was finished is in {out}" if out else ""
+        place = f"; what was finished is in {options.out}" if options.out else ""
         print(f"vase-rl: interrupted{place}", file=sys.stderr)
         return 130
     except (ValueError, OSError, EOFError, FloatingPointError, zipfile.BadZipFile) as error:
-        print(f"vase-rl: {' '.join(str(error).split())}", file=sys.stderr)
+        text = _as_typed(" ".join(str(error).split()), vars(options))
+        print(f"vase-rl: {text}", file=sys.stderr)
         return 2
     return 0
+
+
+def _as_typed(message: str, arguments: Iterable[str]) -> str:
+    """A message whose names of arguments are options: `--data-dir` for `data_dir`.
+
+    What is quoted or part of a path stays as it is.
+    """
+    for name in arguments:
+        if "_" in name:
+            option = f"--{name.replace('_', '-')}"
+            message = re.sub(rf"(?<![\w/'\"-]){name}(?![\w/'\"])", option, message)
+    return message
 
 
 def build_parser() -> argparse.ArgumentParser:
