@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 from contextlib import redirect_stderr
 from html.parser import HTMLParser
@@ -254,6 +255,19 @@ def test_ctrl_c_leaves_what_was_finished(
     assert (found["finished"], found["frames"]) == (False, 500)
     assert VASE.load(tmp_path / "encoder.pt", device="cpu").updates == found["updates"]
     assert (tmp_path / "timeline.svg").exists()
+
+
+def test_terminating_is_interrupting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(
+        progress.Progress, "advance", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    assert cli.main(["stream", "--sequence", "glyphs:300", "--out", str(tmp_path)]) == 130
+    assert "interrupted; what was finished is in" in capsys.readouterr().err
+    assert metrics(tmp_path)["finished"] is False
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_interrupted_demo_reports_what_was_finished(

@@ -1,16 +1,19 @@
 """`vase-rl COMMAND`: the command line.
 
-Exit status: 0; 2 with one line on standard error for bad input; 130 after Ctrl-C, with what was
-finished left on disk.
+Exit status: 0; 2 with one line on standard error for bad input; 130 after Ctrl-C or SIGTERM, with
+what was finished left on disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
+import threading
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 # Nothing heavy up here: `vase-rl --help` must not wait for what it does not use.
@@ -36,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = argparse.Namespace(out=None)
     try:
-        options = build_parser().parse_args(arguments)
-        options.run(options, arguments[1:])
+        with _terminated_as_interrupted():
+            options = build_parser().parse_args(arguments)
+            options.run(options, arguments[1:])
     except KeyboardInterrupt:
         place = f"; what was finished is in {options.out}" if options.out else ""
         print(f"vase-rl: interrupted{place}", file=sys.stderr)
@@ -47,6 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vase-rl: {text}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does: worlds are closed, which may be processes of their own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _as_typed(message: str, arguments: Iterable[str]) -> str:

@@ -126,13 +126,14 @@ class DetectionStream:
         rng = np.random.default_rng(seed)
         names = group.worlds + (group.with_data if data_dir is not None else ())
         self.visits = plan(names, self._kind, frames, rng)
-        self._open = ExitStack()
         self._worlds: dict[str, Source] = {}
         learner = LearningPlayer(seed)
-        for world in dict.fromkeys(visit.source for visit in self.visits):
-            making = Making(seed, data_dir, rng.spawn(1)[0], learner)
-            self._worlds[world] = group.make(world, making)
-            self._open.enter_context(closing(self._worlds[world]))
+        with ExitStack() as opened:  # closes them again if one of them cannot be made
+            for world in dict.fromkeys(visit.source for visit in self.visits):
+                making = Making(seed, data_dir, rng.spawn(1)[0], learner)
+                self._worlds[world] = group.make(world, making)
+                opened.enter_context(closing(self._worlds[world]))
+            self._open = opened.pop_all()
         self.channels = self._worlds[self.visits[0].source].channels
 
     def close(self) -> None:
