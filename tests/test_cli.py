@@ -25,6 +25,8 @@ from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
 COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect", "explore")
+LONG = ("demo", "stream", "train", "study", "detect", "explore")
+"""Commands whose help says how long they take."""
 ACTIONS = ("data list", "data fetch", "data verify")
 REACH = "vase_rl/SpriteReach-v0"
 
@@ -78,6 +80,7 @@ def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert f"examples:\n  vase-rl {command.split()[0]}" in text
     assert all(option in text for option in ("--out DIR", "--seed N", "--device"))
+    assert ("on two cores" in " ".join(text.lower().split())) == (command in LONG)
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

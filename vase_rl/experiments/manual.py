@@ -31,7 +31,8 @@ examples:
 It streams moving garments, glyphs, moving glyphs and moving garments again; probes the latents for
 the sprite's position; trains PPO on the frozen latents to move a garment to a target, and lets it
 do the same with glyphs. DIR then holds report.html, metrics.json, pictures/, encoder.pt (for
-inspect and train), agent.zip (for evaluate) and history.npz (frame by frame).
+inspect and train), agent.zip (for evaluate) and history.npz (frame by frame). It takes two to three
+minutes on two cores.
 """
 
 STREAM = """\
@@ -50,7 +51,8 @@ examples:
 
 metrics.json lists the switches that were found beside the true ones, how many environments were
 false and how many changes were missed. DIR also holds encoder.pt, history.npz, timeline.svg and
-cross-domain.png: frames of every source, decoded as every environment.
+cross-domain.png: frames of every source, decoded as every environment. 10,000 frames take about a
+minute on two cores, with --config dmlab-compact --frames-per-update 4 five minutes or more.
 """
 
 TRAIN = """\
@@ -70,7 +72,8 @@ and SAC keep frames and encode them anew whenever they learn from them. DIR then
 (agent and encoder together, for evaluate), encoder.pt and metrics.json.
 
 Return and success while it trains are those of the actions that the agent explores with; evaluate
-takes the most likely ones.
+takes the most likely ones. On two cores 30,000 frames of SpriteReach take PPO about a minute with a
+frozen encoder, about five with one that learns along.
 
 hyperparameters, a line `name: value` each in the YAML file; the others keep their defaults, which
 metrics.json shows. A file, and what each algorithm knows:
@@ -120,8 +123,8 @@ examples:
 
 Pictures, actions and rewards of whole episodes go to DIR/data, without loss and uncompressed: a
 frame of 111x84 takes 28 kB. The same command goes on where an earlier one was interrupted, or
-with a larger --frames. Needs pip install "vase_rl[recordings]"; in Python,
-minari.MinariDataset("DIR/data") opens it.
+with a larger --frames. 10,000 frames of ViZDoom take less than half a minute on two cores. Needs
+pip install "vase_rl[recordings]"; in Python, minari.MinariDataset("DIR/data") opens it.
 
 As in every Minari data set an episode of T steps has T + 1 frames. The last is recorded as the
 environment gives it, which may be black (ViZDoom) or the one before once more; trajectory:DIR
@@ -153,6 +156,8 @@ pip install "vase_rl[worlds]", adwin and page-hinkley pip install "vase_rl[detec
 Every detector runs at several settings. DIR/table.md compares them at their defaults and, where the
 group's still stream was run, at matched false-alarm rates; sweep.svg shows all settings,
 timeline.svg the alarms of the first seed. A run that is started again goes on with the next stream.
+By default it takes about ten minutes on two cores. With --detectors blocks a stream takes about
+half a minute, one that a PPO plays up to two.
 """
 
 DATA_ACTIONS = {
@@ -174,8 +179,8 @@ examples:
   vase-rl explore --seeds 10-12 --steps 2000
   vase-rl explore --data-dir ~/data        moving Fashion, MNIST, moving MNIST
 
-Finished seeds are not run again. DIR holds metrics.json, table.md, report.html, curves.svg,
-imagined.png, imagined.gif and runs/.
+A seed takes about twenty minutes on two cores; finished ones are not run again. DIR holds
+metrics.json, table.md, report.html, curves.svg, imagined.png, imagined.gif and runs/.
 """
 
 DATA = """\
@@ -208,6 +213,8 @@ examples:
   vase-rl study ablation --seeds 10-14 --out runs/ablation --data-dir data
   vase-rl study dreaming --seeds 0 --steps 200                 a rough one, sooner
 
-Each run's result goes to DIR/runs; a study that is started again goes on where it stopped. Then
+A run is one condition and seed; of 1,000 batches per visit it takes about two minutes, of 300 about
+half a minute. On two cores two run side by side: ablation takes about an hour, dreaming six
+minutes. Each result goes to DIR/runs; a study that is started again goes on where it stopped. Then
 DIR/table.md, DIR/table.csv and DIR/metrics.json hold mean and standard error over seeds.
 """
