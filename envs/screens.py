@@ -1,4 +1,4 @@
-"""The picture in an observation: which part it is, how it is brought to a size, when it is dead."""
+"""The picture in an observation: which part it is, how it is brought to a size."""
 
 from __future__ import annotations
 
@@ -51,11 +51,6 @@ def fit(image: Images, width: int, height: int) -> Images:
     if (low, narrow) != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     return image.reshape(height, width, channels)
-
-
-def is_dead(last: Images, before: Images | None) -> bool:
-    """Whether an episode's last frame shows no world: it is black, or the one before once more."""
-    return not last.any() or (before is not None and np.array_equal(last, before))
 
 
 def find_key(space: spaces.Space[Any], pixels_key: str | None = None) -> str | None:

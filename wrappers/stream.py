@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..frames import is_dead
 from ..learner import VASE
 from ..registry import Status
 from ..reports import UpdateReport
@@ -187,8 +188,7 @@ class FrameStream:
     def _dead(self, frames: np.ndarray, ended: np.ndarray) -> np.ndarray:
         dead = np.zeros(len(frames), dtype=bool)
         for row in np.flatnonzero(ended):
-            repeated = self._last is not None and np.array_equal(frames[row], self._last[row])
-            dead[row] = repeated or not frames[row].any()
+            dead[row] = is_dead(frames[row], None if self._last is None else self._last[row])
         return dead
 
     def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
