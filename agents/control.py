@@ -56,6 +56,6 @@ class Control:
     def weights(self, attended: Tensor) -> Tensor:
         """Signal over noise of attended latents, (N,), 1 on average; 0 for the others."""
         ratio = attended * self.share / (1 - self.share + NOISE_FLOOR)
-        if not ratio.any():
-            return attended.float()
-        return ratio * attended.sum() / ratio.sum()
+        scaled = ratio * attended.sum() / ratio.sum().clamp(min=1e-6)
+        # Nothing was measured yet: all alike. Asking a GPU would wait for it.
+        return torch.where(ratio.sum() > 0, scaled, attended.float())

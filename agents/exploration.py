@@ -10,12 +10,8 @@ import numpy as np
 
 from ..wrappers import VASEObservationWrapper
 from .displacement import Floats, check_translating, measure_steps
+from .episodes import check_episodes
 from .explorer import Explorer, ExplorerConfig
-
-FRAMES_PER_UPDATE = 8
-"""Explored frames per training step, as in `wrappers.StreamConfig`."""
-WINDOW = 2048
-"""Explored frames of the present environment that training draws from."""
 
 
 class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
@@ -25,9 +21,10 @@ class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     its actions are carried out by the environment, step by step towards one wish per episode, and
     the frames that come back are what the learner trains on. They never go through the learner's
     test for shifts. In the first environment the policy alone learns from them, from the second on
-    the learner too. The agent that acts through the wrapper sees none of it; `info["exploration"]`
-    of `reset` says how many `frames` were explored and how many `updates` the learner and how many
-    `policy_updates` the policy made of them so far.
+    the learner too, both at the pace and from a window as long as the adapter's stream has
+    (`wrappers.StreamConfig`). The agent that acts through the wrapper sees none of it;
+    `info["exploration"]` of `reset` says how many `frames` were explored and how many `updates` the
+    learner and how many `policy_updates` the policy made of them so far.
 
     Nothing is explored while the wrapped adapter does not train (`env.training = False`).
 
@@ -63,10 +60,7 @@ class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         step_map: Floats | None = None,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(env, VASEObservationWrapper):
-            raise TypeError(f"env must be a VASEObservationWrapper, got {env!r}")
-        if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
-            raise ValueError(f"horizon must be a positive integer, got {horizon!r}")
+        check_episodes(env, horizon)
         super().__init__(env)
         self.space = check_translating(env.action_space)
         self.horizon = horizon
@@ -77,7 +71,7 @@ class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self.frames = 0
         self.updates = 0
         self._rng = np.random.default_rng(seed)
-        self._window: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._window: deque[np.ndarray] = deque(maxlen=env.stream.config.window_frames)
         self._world = env.vase.environment
         self._agent_frames = 0
         self._due = 0.0
@@ -130,7 +124,7 @@ class ExplorationWrapper(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self.frames += len(frames)
 
     def _learn(self, frames: int) -> None:
-        self._due += frames / FRAMES_PER_UPDATE
+        self._due += frames / self.env.stream.config.pace(1)
         while self._due >= 1:
             self._due -= 1
             size = min(self.env.vase.config.batch_size, len(self._window))

@@ -44,6 +44,8 @@ class ExplorerConfig:
     hidden: Count = 256
     """Units of the policy's hidden layer."""
     learning_rate: Positive = 1e-3
+    policy_steps: Count = 2
+    """Steps of the policy per batch: it is small, and the encoder that it follows moves on."""
     wishes: Wishes = "dream"
     """Where z* comes from (see `imagination.imagine`); the paper draws from the "prior"."""
     weigh_latents: Flag = True
@@ -114,6 +116,8 @@ class Explorer:
         )
         self.control = Control(latents, self.config.reach, self.generator, vase.device)
         self.updates = 0
+        self.explored: list[Explored] = []
+        """What the learner was trained on by the last `update`, beside the frames it was given."""
         self._owed = 0.0
 
     @property
@@ -124,16 +128,15 @@ class Explorer:
     @property
     def exploring(self) -> bool:
         """Whether the present environment is one to explore: there is another to imagine."""
-        return self.updates > 0 and any(
-            index != self.vase.environment for index in imaginable(self.vase)
-        )
+        return self._explores(imaginable(self.vase))
 
     # ---------------------------------------------------------------- learning
 
     def update(self, frames: np.ndarray) -> UpdateReport:
         """`VASE.update`, with the policy trained beside it, and the learner on what it does.
 
-        Explored frames are those of the batch, moved; the set share of training is theirs.
+        Explored frames are those of the batch, moved; the set share of training is theirs, and
+        `explored` keeps them until the next time.
 
         Args:
             frames: uint8 (B, H, W, C), as of `VASE.update`.
@@ -142,16 +145,36 @@ class Explorer:
             TypeError, ValueError, FloatingPointError: as `VASE.update`.
         """
         report = self.vase.update(frames)
-        if report.trained and self.ready:
-            explored = self.explore(frames).frames if self.exploring else frames
-            half = len(frames) // 2
-            self.train(np.concatenate([frames[:half], explored[half:]]))
-            if self.exploring:
-                self._owed += self.config.share / (1 - self.config.share)
-            while self._owed >= 1:
-                self._owed -= 1
-                self.learn_from(explored)
+        self.explored = []
+        # Asked once: every answer waits for the device.
+        worlds = imaginable(self.vase) if report.trained else []
+        if worlds:
+            x = to_tensor(frames, self.vase.config, self.vase.device)
+            wish = self._imagine(len(x), worlds)
+            if self._explores(worlds):
+                wish = self._learn_from_moved(x, wish)
+            self._follow(x, wish)
         return report
+
+    def _learn_from_moved(self, x: Tensor, wish: Wish) -> Wish:
+        """Move a batch as often as the share asks for; returns wishes for what comes next."""
+        self._owed += self.config.share / (1 - self.config.share)
+        while self._owed >= 1:
+            self._owed -= 1
+            self.explored.append(self._move(x, wish))
+            self.learn_from(self.explored[-1].frames)
+            wish = wish.passed_on()
+        return wish
+
+    def _follow(self, x: Tensor, wish: Wish) -> None:
+        """Let the policy follow the encoder, on frames as they came and as they were moved."""
+        half = len(x) // 2
+        if self.explored:
+            moved = to_tensor(self.explored[-1].frames[half:], self.vase.config, x.device)
+            x = torch.cat([x[:half], moved])
+        for _ in range(self.config.policy_steps):
+            self._step(x, wish)
+            wish = wish.passed_on()
 
     def learn_from(self, frames: np.ndarray) -> None:
         """Train the learner on explored frames of its present environment.
@@ -170,31 +193,31 @@ class Explorer:
             self._admit(frames)
         self.vase.practise(frames)
 
-    @torch.inference_mode(False)
-    def train(self, frames: np.ndarray) -> float | None:
+    def train(self, frames: np.ndarray) -> Tensor | None:
         """One step of the policy on frames: E‖z* − z‖² over attended latents, the encoder fixed.
 
         Returns:
-            The loss; None, and nothing happens, before there is anything to wish for.
+            The loss, (); None, and nothing happens, before there is anything to wish for.
 
         Raises:
             TypeError, ValueError: as `frames.to_tensor`.
         """
-        x = to_tensor(frames, self.vase.config, self.vase.device)
-        if not self.ready:
-            return None
+        x, worlds = to_tensor(frames, self.vase.config, self.vase.device), imaginable(self.vase)
+        return self._step(x, self._imagine(len(x), worlds)) if worlds else None
+
+    @torch.inference_mode(False)
+    def _step(self, x: Tensor, wish: Wish) -> Tensor:
         if self.updates % CONTROL_EVERY == 0:
             self.control.measure(self.vase.networks.encoder, x)
-        wish = self.imagine(len(x))
         mean, std = self.vase.networks.encoder(translated(x, self.policy(wish.latents, x)))
         # The expectation over z ~ q(z|g·x) in closed form.
         squared = (wish.latents - mean).square() + std.square()
-        loss = (squared * self._weights(wish.attended)).sum(1).mean()
+        loss: Tensor = (squared * self._weights(wish.attended)).sum(1).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=list(self.policy.parameters()))
+        loss.backward(inputs=list(self.policy.parameters()))  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.updates += 1
-        return float(loss.detach())
+        return loss.detach()
 
     # ---------------------------------------------------------------- acting
 
@@ -207,8 +230,7 @@ class Explorer:
         worlds = imaginable(self.vase)
         if not worlds:
             raise RuntimeError("imagine needs a learner that knows which latents a world uses")
-        place = int(torch.randint(len(worlds), (1,), generator=self.generator))
-        return imagine(self.vase, worlds[place], count, self.generator, self.config.wishes)
+        return self._imagine(count, worlds)
 
     @torch.no_grad()
     def act(self, frames: np.ndarray, wish: Wish) -> np.ndarray:
@@ -230,12 +252,22 @@ class Explorer:
             RuntimeError: as `imagine`.
             TypeError, ValueError: as `frames.to_tensor`.
         """
-        x = to_tensor(frames, self.vase.config, self.vase.device)
-        wish = self.imagine(len(x))
-        moved, shift = carried_out(x, self.policy(wish.latents, x))
-        return Explored(to_frames(moved), wish, shift.cpu().numpy())
+        x, wish = to_tensor(frames, self.vase.config, self.vase.device), self.imagine(len(frames))
+        return self._move(x, wish)
 
     # ---------------------------------------------------------------- helpers
+
+    def _explores(self, worlds: list[int]) -> bool:
+        return self.updates > 0 and any(index != self.vase.environment for index in worlds)
+
+    def _imagine(self, count: int, worlds: list[int]) -> Wish:
+        place = int(torch.randint(len(worlds), (1,), generator=self.generator))
+        return imagine(self.vase, worlds[place], count, self.generator, self.config.wishes)
+
+    @torch.no_grad()
+    def _move(self, x: Tensor, wish: Wish) -> Explored:
+        moved, shift = carried_out(x, self.policy(wish.latents, x))
+        return Explored(to_frames(moved), wish, shift.cpu().numpy())
 
     def _weights(self, attended: Tensor) -> Tensor:
         """Of each latent in the loss, (N,), 1 on average over attended ones."""

@@ -16,6 +16,7 @@ from stable_baselines3 import DQN, SAC, HerReplayBuffer
 
 from ..wrappers import VASEObservationWrapper
 from .algorithms import check_action_space
+from .episodes import check_episodes
 from .imagination import imagine
 
 Observation = dict[str, np.ndarray]
@@ -63,10 +64,7 @@ class ImaginedGoals(gym.Wrapper[Observation, Any, np.ndarray, Any]):
         environment: int | None = None,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(env, VASEObservationWrapper):
-            raise TypeError(f"env must be a VASEObservationWrapper, got {env!r}")
-        if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
-            raise ValueError(f"horizon must be a positive integer, got {horizon!r}")
+        check_episodes(env, horizon)
         if env.training:
             raise ValueError("env must not train: make it with training=False")
         super().__init__(env)  # type: ignore[arg-type]  # observations change their kind

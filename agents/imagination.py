@@ -25,11 +25,18 @@ class Wish(NamedTuple):
     latents: Tensor
     attended: Tensor
 
+    def passed_on(self) -> Wish:
+        """The same configurations, each for the next frame of a batch."""
+        return Wish(self.latents.roll(1, 0), self.attended)
+
 
 def imaginable(vase: VASE) -> list[int]:
     """Environments that can be imagined here: known ones that use latents; the others than the
     present one, if there are any."""
-    known = [e.index for e in vase.environments if bool((e.used_latents & e.latent_mask).any())]
+    if not vase.environments:
+        return []
+    anything = torch.stack([(e.used_latents & e.latent_mask).any() for e in vase.environments])
+    known = [e.index for e, any_ in zip(vase.environments, anything.tolist(), strict=True) if any_]
     return [index for index in known if index != vase.environment] or known
 
 

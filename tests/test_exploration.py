@@ -18,6 +18,7 @@ from vase_rl.agents import ExplorationWrapper, Explorer, ExplorerConfig
 from vase_rl.agents.control import Control
 from vase_rl.agents.displacement import displacement, measure_steps
 from vase_rl.agents.imagination import imaginable, imagine
+from vase_rl.agents.policy import TranslationPolicy
 from vase_rl.agents.translation import carried_out, stopped_at_sides, translated
 from vase_rl.experiments.probes import r2_score
 from vase_rl.wrappers import VASEObservationWrapper
@@ -225,6 +226,42 @@ def test_the_share_of_explored_frames(
     assert least <= len(visit(explorer, 12)) <= most
 
 
+def test_an_update_keeps_what_was_explored(trained: Explorer) -> None:
+    explorer = copy.deepcopy(trained)
+    explorer.config = ExplorerConfig(share=0.75)
+    practised = visit(explorer, 12)
+    assert len(explorer.explored) == 3
+    for kept, learnt in zip(explorer.explored, practised[-3:], strict=True):
+        np.testing.assert_array_equal(kept.frames, learnt)
+        wanted = place_of(explorer.vase.decode(kept.wish.latents.numpy(), 0))
+        assert float(r2_score(wanted, place_of(kept.frames)).mean()) > 0.7
+    # The same frames, each time elsewhere.
+    places = [place_of(each.frames) for each in explorer.explored]
+    assert np.abs(places[0] - places[1]).max() > 0.3
+    assert np.abs(places[1] - places[2]).max() > 0.3
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_policy_takes_its_steps(trained: Explorer, steps: int) -> None:
+    explorer = copy.deepcopy(trained)
+    explorer.config = ExplorerConfig(policy_steps=steps)
+    before = explorer.updates
+    assert explorer.update(anywhere(np.random.default_rng(4))).trained
+    assert explorer.updates == before + steps
+    assert not explorer.explored
+
+
+@pytest.mark.parametrize(
+    ("size", "layers", "side"), [(16, 2, 4), (32, 3, 4), (64, 4, 4), (84, 4, 5)]
+)
+def test_the_policy_keeps_sight_of_where_things_are(size: int, layers: int, side: int) -> None:
+    """The paper's four convolutions at 64x64 leave 4x4."""
+    policy = TranslationPolicy(size, 3, 5, 8, 0.6)
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in policy.eyes) == layers
+    assert policy.eyes(torch.zeros(2, 3, size, size)).shape == (2, 16 * side**2)
+    assert policy(torch.zeros(2, 5), torch.zeros(2, 3, size, size)).shape == (2, 2)
+
+
 def test_without_exploration_the_place_stays_masked() -> None:
     vase = knowing_learner()
     enter_still_world(vase)
@@ -311,6 +348,19 @@ def test_the_environment_carries_wishes_out(explorer: Explorer) -> None:
     assert len(explorer.vase.environments) == 2
     reached = place_of(np.stack(list(env._window)))
     assert reached.std(0).min() > 0.1
+
+
+def test_exploring_keeps_the_pace_and_the_window_of_the_stream(explorer: Explorer) -> None:
+    adapter = VASEObservationWrapper(
+        Push(), explorer.vase.config, seed=0, device="cpu",
+        warmup_frames=64, window_frames=70, frames_per_update=5,
+    )  # fmt: skip
+    adapter.stream.use(explorer.vase)
+    env = ExplorationWrapper(adapter, seed=0)
+    counts = play(env, 8)[-1]["exploration"]
+    assert counts["frames"] > 70
+    assert counts["policy_updates"] == counts["frames"] // 5
+    assert len(env._window) == 70
 
 
 def test_the_agents_own_episodes_stay_as_they_are(explorer: Explorer) -> None:

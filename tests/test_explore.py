@@ -10,6 +10,7 @@ import pytest
 
 from vase_rl.experiments import cli, exploring
 from vase_rl.experiments.explore import WRITTEN
+from vase_rl.experiments.explore_page import headline
 
 STEPS = 30
 SMALL: dict[str, Any] = dict(
@@ -48,6 +49,22 @@ def test_a_run_leaves_numbers_and_pictures(out: Path) -> None:
     page = (out / "report.html").read_text()
     assert page.count("<img") == 2
     assert "<svg" in page
+    # In so few steps nothing is learnt, and the page does not claim it.
+    assert found["r2_unmoved"] < 0.8
+    assert "cannot yet move them there" in page
+
+
+@pytest.mark.parametrize(
+    ("r2", "gain", "says"),
+    [(0.7, 0.3, "cannot yet"), (0.9, 0.05, "learns little"), (0.9, 0.3, "and learns from what")],
+)
+def test_the_headline_says_what_the_numbers_allow(r2: float, gain: float, says: str) -> None:
+    numbers = {
+        "r2_unmoved": r2,
+        "accuracy_without": 0.1,
+        "accuracy_with_exploration": 0.1 + gain,
+    }
+    assert says in headline(numbers)
 
 
 def test_every_condition_trains_as_long_and_is_read_as_often(out: Path) -> None:
@@ -68,6 +85,18 @@ def test_a_finished_seed_is_not_run_again(out: Path, monkeypatch: pytest.MonkeyP
     assert explore(out, "--seeds", "1") == 0
     assert not runs
     assert metrics(out)["results"] == before
+
+
+def test_too_few_steps_name_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exploring, "OVERRIDES", {**SMALL, "used_noise_threshold": 1e-6})
+    assert explore(tmp_path) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        f"--steps must be enough for the learner to use latents of moving-garments, got {STEPS}"
+        in error
+    )
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

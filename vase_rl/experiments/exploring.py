@@ -20,6 +20,7 @@ import torch
 from ..agents import Explorer, ExplorerConfig
 from ..config import VASEConfig
 from ..envs import Batch, Source, make_source
+from ..envs.canvas import sprite_side
 from ..learner import VASE
 from .online_probes import BATCH, OnlineProbe, make_probe
 from .probes import encode, r2_score
@@ -45,7 +46,8 @@ class ExploringSettings:
     sequence: tuple[str, str, str]
     """A moving world, one where nothing moves, and the same where it does."""
     steps: int
-    """Batches per visit; each is trained on, and as many explored or further ones."""
+    """Batches per visit; each is trained on, and the explorer's share of explored or further ones
+    beside it."""
     seed: int = 0
     data_dir: str | None = None
     device: str = "auto"
@@ -81,11 +83,14 @@ class Classifiers:
             self.own, self.probe = (make_probe(n, "class", latents) for n in ("own", "probe"))
 
     def train(self, vase: VASE, seen: Batch) -> None:
-        """One step each, as often as the learner gets a batch (A.6)."""
-        for classifier, batch in ((self.own, seen), (self.probe, self.moving.sample(BATCH))):
-            mean, std = (torch.from_numpy(part) for part in vase.encode(batch.frames))
-            noise = torch.randn(mean.shape, generator=self.generator)
-            classifier.train(mean + noise * std, torch.from_numpy(batch.factors["class"]))
+        """One step each, as often as the learner trains on a batch (A.6)."""
+        batches = (seen, self.moving.sample(BATCH))
+        mean, std = vase.encode(np.concatenate([batch.frames for batch in batches]))
+        noise = torch.randn(mean.shape, generator=self.generator)
+        latents = torch.from_numpy(mean) + noise * torch.from_numpy(std)
+        parts = torch.split(latents, [len(batch.frames) for batch in batches])
+        for classifier, part, batch in zip((self.own, self.probe), parts, batches, strict=True):
+            classifier.train(part, torch.from_numpy(batch.factors["class"]))
 
     def evaluate(self, vase: VASE) -> None:
         """Accuracy on real moving objects."""
@@ -118,8 +123,8 @@ def run_exploring(
     first.vase.estimate_used_latents()
     if not first.ready:
         raise ValueError(
-            f"steps must be enough for the learner to use latents of {settings.sequence[0]}, got "
-            f"{settings.steps}"
+            f"--steps must be enough for the learner to use latents of {settings.sequence[0]}, "
+            f"got {settings.steps}"
         )
     reader = position_reader(first, settings)
     moved = {
@@ -184,30 +189,25 @@ def _visit(
     """All batches of one source. As many training steps whether there is exploration or not."""
     source, vase = settings.source(visit), explorer.vase
     pause = max(1, settings.steps // EVALUATIONS)
+    share, owed = settings.explorer.share, 0.0
     for step in range(settings.steps):
-        batch = source.sample(settings.config.batch_size)
+        seen = [source.sample(settings.config.batch_size)]
         if explores:
-            explorer.update(batch.frames)
+            explorer.update(seen[0].frames)
+            seen += [Batch(each.frames, seen[0].factors) for each in explorer.explored]
         else:
-            vase.update(batch.frames)
-        if explores and explorer.exploring:
-            other = Batch(explorer.explore(batch.frames).frames, batch.factors)
-        else:
-            other = source.sample(settings.config.batch_size)
-            if not vase.paused:
-                vase.practise(other.frames)
+            vase.update(seen[0].frames)
+        owed += share / (1 - share) - len(seen[1:])
+        while owed >= 1 and not vase.paused:
+            owed -= 1
+            seen.append(source.sample(settings.config.batch_size))
+            vase.practise(seen[-1].frames)
         if classifiers is not None:
-            classifiers.train(vase, _both(batch, other))
+            for batch in seen:
+                classifiers.train(vase, batch)
         if classifiers is not None and (step + 1) % pause == 0:
             classifiers.evaluate(vase)
         progress.advance()
-
-
-def _both(batch: Batch, other: Batch) -> Batch:
-    """All that the learner saw in one step: what came, and what it explored or what else came."""
-    frames = np.concatenate([batch.frames, other.frames])
-    classes = np.concatenate([batch.factors["class"], other.factors["class"]])
-    return Batch(frames, {"class": classes})
 
 
 # -------------------------------------------------------------------- measuring
@@ -241,7 +241,7 @@ def realised(
     explored = explorer.explore(batch.frames)
     with torch.no_grad():
         wanted = reader.network(explored.wish.latents.cpu()).numpy()
-    span = 1 - round(source.size * 28 / 64) / source.size
+    span = 1 - sprite_side(source.size) / source.size
     reached = batch.factors["position"].astype(np.float32) + explored.shift / np.float32(span)
     return float(r2_score(wanted, reached).mean())
 
