@@ -33,9 +33,6 @@ COLUMNS = (
     Column("loss_of_first_before", "loss of the first world, nats"),
     Column("loss_of_first_after", "the same at the end"),
 )
-VISITS = 6
-"""Of all conditions of a seed: the first world once, then three times the second or third, and
-twice the third."""
 
 
 def run_explore(
@@ -70,7 +67,7 @@ def run_explore(
     run.record(sequence=sequence, steps=steps, seeds=list(seeds))
     due = [job for job in jobs if _result(run, job) is None]
     try:
-        with Progress(len(due) * VISITS * steps, "exploring", "batches") as progress:
+        with Progress(sum(job.batches for job in due), "exploring", "batches") as progress:
             for job in due:
                 progress.show(f"seed {job.seed}")
                 result, pictures = run_exploring(job, progress)

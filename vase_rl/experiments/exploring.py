@@ -46,14 +46,26 @@ class ExploringSettings:
     sequence: tuple[str, str, str]
     """A moving world, one where nothing moves, and the same where it does."""
     steps: int
-    """Batches per visit; each is trained on, and the explorer's share of explored or further ones
-    beside it."""
+    """Batches per visit but the last; each is trained on, and the explorer's share of explored or
+    further ones beside it."""
     seed: int = 0
     data_dir: str | None = None
     device: str = "auto"
     explorer: ExplorerConfig = field(default_factory=ExplorerConfig)
     overrides: dict[str, Any] = field(default_factory=lambda: dict(OVERRIDES))
     """Fields of `VASEConfig` that differ from the preset."""
+
+    @property
+    def last_steps(self) -> int:
+        """Batches of the last visit, which shows what becomes of environments and of the first
+        world, and no longer the benefit."""
+        return max(EVALUATIONS, self.steps // 3)
+
+    @property
+    def batches(self) -> int:
+        """Of all conditions: the first world once, the second twice, the third in its place and
+        then twice more."""
+        return 4 * self.steps + 2 * self.last_steps
 
     @property
     def config(self) -> VASEConfig:
@@ -119,7 +131,7 @@ def run_exploring(
         settings.explorer,
         seed=settings.seed,
     )
-    _visit(first, settings, 0, None, progress, explores=True)
+    _visit(first, settings, 0, settings.steps, None, progress, explores=True)
     first.vase.estimate_used_latents()
     if not first.ready:
         raise ValueError(
@@ -154,14 +166,15 @@ def _condition(
     vase, classifiers = explorer.vase, Classifiers(settings)
     before = _loss_of_first(vase, settings)
     extra: dict[str, Any] = {}
-    _visit(explorer, settings, 2 if condition == "upper_bound" else 1, classifiers, progress,
-           explores=explores)  # fmt: skip
+    second = 2 if condition == "upper_bound" else 1
+    _visit(explorer, settings, second, settings.steps, classifiers, progress, explores=explores)
     own, probe = classifiers.own.scores[-1], classifiers.probe.scores[-1]
     if explores:
         extra["realised"] = realised(explorer, position_reader(explorer, settings), settings, 1)
         extra["pictures"] = _show(explorer, settings)
     if condition != "upper_bound":
-        _visit(explorer, settings, 2, classifiers, progress, explores=explores)
+        _visit(explorer, settings, 2, settings.last_steps, classifiers, progress,
+               explores=explores)  # fmt: skip
     true = 2 if condition == "upper_bound" else 3
     return {
         "accuracy": own,
@@ -181,16 +194,16 @@ def _visit(
     explorer: Explorer,
     settings: ExploringSettings,
     visit: int,
+    steps: int,
     classifiers: Classifiers | None,
     progress: Progress,
     *,
     explores: bool,
 ) -> None:
-    """All batches of one source. As many training steps whether there is exploration or not."""
+    """So many batches of one source; as many training steps whether there is exploration or not."""
     source, vase = settings.source(visit), explorer.vase
-    pause = max(1, settings.steps // EVALUATIONS)
     share, owed = settings.explorer.share, 0.0
-    for step in range(settings.steps):
+    for step in range(steps):
         seen = [source.sample(settings.config.batch_size)]
         if explores:
             explorer.update(seen[0].frames)
@@ -205,7 +218,8 @@ def _visit(
         if classifiers is not None:
             for batch in seen:
                 classifiers.train(vase, batch)
-        if classifiers is not None and (step + 1) % pause == 0:
+        due = (step + 1) * EVALUATIONS // steps > step * EVALUATIONS // steps
+        if classifiers is not None and due:
             classifiers.evaluate(vase)
         progress.advance()
 
