@@ -1,15 +1,17 @@
-"""Which latents a translation controls: what it changes in them, against what it leaves.
+"""What a translation controls in the latents: how places differ, against how things at one do.
 
-Shape suffixes: B batch, C channels, H height, W width.
+Shape suffixes: B batch, C channels, H height, W width, N latents.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from ..networks import Encoder
-from .translation import translated
+from .translation import carried_out
 
 MEMORY = 100
 """Batches that the averages remember."""
@@ -18,7 +20,10 @@ NOISE_FLOOR = 0.05
 
 
 class Control:
-    """Running share of each latent's variance between pictures that translations explain.
+    """Running covariances of encodings: between places, and within one, between things.
+
+    No one says where a thing is. But things that are pushed into a corner, where they stop, and
+    then moved alike lie at one place.
 
     Args:
         latents: N.
@@ -32,30 +37,45 @@ class Control:
     ) -> None:
         self.reach, self.generator = reach, generator
         self.batches = 0
-        self.within = torch.zeros(latents, device=device)
-        self.total = torch.ones(latents, device=device)
+        self.within_NN = torch.eye(latents, device=device)
+        self.between_NN = torch.eye(latents, device=device)
 
     @torch.no_grad()
     def measure(self, encoder: Encoder, x_BCHW: Tensor) -> None:
-        """Move every picture in two ways at random: how far apart are the two encodings?"""
-        means = []
-        for _ in range(2):
-            shift = 2 * torch.rand(len(x_BCHW), 2, generator=self.generator) - 1
-            moved = translated(x_BCHW, self.reach * shift.to(x_BCHW.device))
-            means.append(encoder(moved)[0])
+        """Bring groups of pictures to one place each. Fewer than four pictures say nothing."""
+        things = max(2, math.isqrt(len(x_BCHW)))
+        places = len(x_BCHW) // things
+        if places < 2:
+            return
+        x = x_BCHW[: places * things]
+        cornered, _ = carried_out(x, -torch.ones(len(x), 2, device=x.device))
+        shift = self.reach * torch.rand(places, 2, generator=self.generator).to(x.device)
+        moved, _ = carried_out(cornered, shift.repeat_interleave(things, 0))
+        encoded = encoder(moved)[0].unflatten(0, (places, things))
+        middle = encoded.mean(1)
+        rest = (encoded - middle[:, None]).flatten(0, 1)
         self.batches += 1
         weight = 1 / min(self.batches, MEMORY)
-        self.within.lerp_((means[0] - means[1]).square().mean(0) / 2, weight)
-        self.total.lerp_(means[0].var(0, correction=0), weight)
+        self.within_NN.lerp_(rest.T @ rest / (len(x) - places), weight)
+        self.between_NN.lerp_(middle.T.cov(), weight)
 
     @property
     def share(self) -> Tensor:
-        """Of each latent, (N,), in [0, 1]: 0 before the first measurement."""
-        return (self.within / self.total.clamp(min=1e-6)).clamp(0, 1)
+        """Of each latent's variance, (N,), what the place explains, in [0, 1]; ½ at first."""
+        between, within = self.between_NN.diagonal(), self.within_NN.diagonal()
+        return between / (between + within).clamp(min=1e-6)
 
-    def weights(self, attended: Tensor) -> Tensor:
-        """Signal over noise of attended latents, (N,), 1 on average; 0 for the others."""
-        ratio = attended * self.share / (1 - self.share + NOISE_FLOOR)
-        scaled = ratio * attended.sum() / ratio.sum().clamp(min=1e-6)
-        # Nothing was measured yet: all alike. Asking a GPU would wait for it.
-        return torch.where(ratio.sum() > 0, scaled, attended.float())
+    def metric(self, attended: Tensor) -> Tensor:
+        """M, (N, N), of the distance dᵀMd: W⁻¹BW⁻¹ of the attended latents, 0 for the others.
+
+        With B between and W within places: signal over noise along every direction of latents, as
+        in Fisher's discriminant. Its trace is the number of attended latents.
+        """
+        both = attended[:, None] & attended
+        total = (self.between_NN + self.within_NN).diagonal().clamp(min=1e-6)
+        noise = self.within_NN + NOISE_FLOOR * total.diag()
+        noise = torch.where(both, noise, torch.eye(len(total), device=total.device))
+        # Unlike `inv`, this waits for no device; the floor keeps the matrix regular.
+        inverse = torch.linalg.inv_ex(noise)[0]
+        metric: Tensor = inverse @ (self.between_NN * both) @ inverse
+        return metric * attended.sum() / metric.trace().clamp(min=1e-6)

@@ -7,6 +7,7 @@ train on the outcome.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from .translation import carried_out, translated
 
 CONTROL_EVERY = 4
 """Steps of the policy between two measurements of what it controls."""
+AVERAGED = 100
+"""Steps of the policy over which the one that acts is averaged; at first, a fourth of all."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ class ExplorerConfig:
     wishes: Wishes = "dream"
     """Where z* comes from (see `imagination.imagine`); the paper draws from the "prior"."""
     weigh_latents: Flag = True
-    """Whether ‖z* − z‖² counts each latent by how far translations control it (see `control`). The
-    paper counts all alike, also those of the shape, which no translation changes."""
+    """Whether ‖z* − z‖² counts directions of the latents by how far the place of things explains
+    them (see `control`). The paper counts all alike, also those of the shape, which no translation
+    changes."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -111,6 +115,8 @@ class Explorer:
             self.policy = TranslationPolicy(
                 size, vase.config.channels, latents, self.config.hidden, self.config.reach
             ).to(vase.device)
+        self.average = copy.deepcopy(self.policy).requires_grad_(False)
+        """What acts: its weights are the mean of the policy's last ones."""
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(), lr=self.config.learning_rate, fused=True
         )
@@ -211,12 +217,17 @@ class Explorer:
             self.control.measure(self.vase.networks.encoder, x)
         mean, std = self.vase.networks.encoder(translated(x, self.policy(wish.latents, x)))
         # The expectation over z ~ q(z|g·x) in closed form.
-        squared = (wish.latents - mean).square() + std.square()
-        loss: Tensor = (squared * self._weights(wish.attended)).sum(1).mean()
+        metric, off = self._metric(wish.attended), wish.latents - mean
+        loss: Tensor = (off @ metric * off).sum(1).mean()
+        loss = loss + (std.square() @ metric.diagonal()).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.policy.parameters()))  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.updates += 1
+        weight = 1 / min(1 + self.updates // 4, AVERAGED)
+        pairs = zip(self.average.parameters(), self.policy.parameters(), strict=True)
+        for steady, latest in pairs:
+            steady.lerp_(latest.detach(), weight)
         return loss.detach()
 
     # ---------------------------------------------------------------- acting
@@ -241,7 +252,7 @@ class Explorer:
             TypeError, ValueError: as `frames.to_tensor`.
         """
         x = to_tensor(frames, self.vase.config, self.vase.device)
-        shift: np.ndarray = self.policy(wish.latents, x).cpu().numpy()
+        shift: np.ndarray = self.average(wish.latents, x).cpu().numpy()
         return shift
 
     @torch.no_grad()
@@ -266,12 +277,14 @@ class Explorer:
 
     @torch.no_grad()
     def _move(self, x: Tensor, wish: Wish) -> Explored:
-        moved, shift = carried_out(x, self.policy(wish.latents, x))
+        moved, shift = carried_out(x, self.average(wish.latents, x))
         return Explored(to_frames(moved), wish, shift.cpu().numpy())
 
-    def _weights(self, attended: Tensor) -> Tensor:
-        """Of each latent in the loss, (N,), 1 on average over attended ones."""
-        return self.control.weights(attended) if self.config.weigh_latents else attended.float()
+    def _metric(self, attended: Tensor) -> Tensor:
+        """M, (N, N), of the loss (z* − z)ᵀM(z* − z)."""
+        if self.config.weigh_latents:
+            return self.control.metric(attended)
+        return attended.float().diag()
 
     @torch.no_grad()
     def _admit(self, frames: np.ndarray) -> None:

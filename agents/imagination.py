@@ -15,7 +15,7 @@ WISHES = ("dream", "prior")
 Wishes = Annotated[
     Literal["dream", "prior"], Rule(f"one of {WISHES}", lambda value: value in WISHES)
 ]
-DREAMT_AGAIN = 3
+DREAMT_AGAIN = 6
 """Times that a draw from the prior is decoded and encoded before it is wished for."""
 
 

@@ -98,21 +98,50 @@ def test_the_gradient_of_a_translation_is_that_of_the_picture() -> None:
     assert shift.grad[0, 0].item() == pytest.approx(numeric.item(), rel=0.02)
 
 
-def test_control_is_of_latents_that_translations_change() -> None:
+def test_control_is_of_latents_that_the_place_explains() -> None:
     vase = knowing_learner()
     control = Control(5, 0.6, torch.Generator().manual_seed(0), vase.device)
     attended = vase.environments[0].used_latents
-    assert torch.equal(control.weights(attended), attended.float())
+    torch.testing.assert_close(control.metric(attended), attended.float().diag())
+    control.measure(vase.networks.encoder, torch.zeros(3, 1, SIZE, SIZE))
+    assert not control.batches
     x = torch.from_numpy(anywhere(np.random.default_rng(0), 256)).permute(0, 3, 1, 2) / 255
     for _ in range(5):
         control.measure(vase.networks.encoder, x)
-    assert (control.share[:2] > 0.8).all()
-    # Moved by parts of a pixel, a blob is a little darker.
+    assert (control.share[:2] > 0.95).all()
     assert control.share[2] < 0.2
     assert not control.share[3:].any()
-    weights = control.weights(attended)
-    assert weights.sum() == pytest.approx(3)
-    assert (weights[:2] > 10 * weights[2]).all()
+    metric = control.metric(attended)
+    assert metric.trace() == pytest.approx(3)
+    assert (metric.diagonal()[:2] > 10 * metric[2, 2]).all()
+    assert not metric[3:].any()
+    assert not metric[:, 3:].any()
+
+
+class Folded:
+    """Its latents hold sums and differences of place and brightness, and a constant."""
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        place, bright = torch.from_numpy(place_of_tensor(x)), x.amax((1, 2, 3))
+        mixed = torch.stack([place + bright, place - bright, torch.ones(len(x))], 1)
+        return mixed, torch.ones_like(mixed)
+
+
+def place_of_tensor(x: torch.Tensor) -> np.ndarray:
+    """Across, of pictures (B, 1, H, W)."""
+    return place_of((255 * x).byte().permute(0, 2, 3, 1).numpy())[:, 0]
+
+
+def test_the_metric_sees_what_no_single_latent_tells() -> None:
+    """The sum of two latents is the place, their difference is not."""
+    control = Control(3, 0.6, torch.Generator().manual_seed(0), torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        frames = blobs(rng.random((64, 2)), rng.uniform(40, 255, 64))
+        control.measure(Folded(), torch.from_numpy(frames).permute(0, 3, 1, 2) / 255)  # type: ignore[arg-type]
+    metric = control.metric(torch.tensor([True, True, False]))
+    place, bright = torch.tensor([1.0, 1.0, 0.0]), torch.tensor([1.0, -1.0, 0.0])
+    assert place @ metric @ place > 30 * (bright @ metric @ bright)
 
 
 # ---------------------------------------------------------------- imagination
@@ -157,6 +186,20 @@ def test_the_policy_realises_what_is_imagined(explorer: Explorer) -> None:
 def test_an_untrained_policy_realises_nothing() -> None:
     explorer = Explorer(knowing_learner(), seed=0)
     assert realised(explorer, anywhere(np.random.default_rng(1), 400)) < 0.3
+
+
+def test_the_policy_that_acts_is_the_mean_of_the_last() -> None:
+    explorer = Explorer(knowing_learner(), seed=0)
+    rng, weights = np.random.default_rng(0), []
+    for _ in range(7):
+        explorer.train(anywhere(rng))
+        weights.append(torch.nn.utils.parameters_to_vector(explorer.policy.parameters()).detach())
+    found = torch.nn.utils.parameters_to_vector(explorer.average.parameters())
+    # For three steps there is nothing to average; from the fourth on, half of each step counts.
+    expected = weights[2]
+    for latest in weights[3:]:
+        expected = (expected + latest) / 2
+    torch.testing.assert_close(found, expected)
 
 
 def test_training_the_policy_leaves_the_learner_alone(explorer: Explorer) -> None:
@@ -336,7 +379,7 @@ def test_the_environment_carries_wishes_out(explorer: Explorer) -> None:
     world = Push(axes=((0, 1), (1, 0)), still=True)
     enter_still_world(explorer.vase)
     env = exploring_env(explorer.vase, world)
-    env.explorer.policy = explorer.policy
+    env.explorer.policy, env.explorer.average = explorer.policy, explorer.average
     env.explorer.updates = explorer.updates
     moves = world.moves
     infos = play(env, 9)
