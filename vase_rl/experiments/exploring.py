@@ -38,6 +38,9 @@ OVERRIDES: dict[str, Any] = dict(
 """At β = 1 a short visit ends with little more than the position in the latents, and no classifier
 of moving digits exceeds 40%, whatever it has seen."""
 
+EXPLORER = ExplorerConfig(share=0.75, policy_steps=4)
+"""Every batch is moved three times: a visit is short, and what stands still is soon known."""
+
 
 @dataclass(frozen=True)
 class ExploringSettings:
@@ -51,7 +54,7 @@ class ExploringSettings:
     seed: int = 0
     data_dir: str | None = None
     device: str = "auto"
-    explorer: ExplorerConfig = field(default_factory=ExplorerConfig)
+    explorer: ExplorerConfig = EXPLORER
     overrides: dict[str, Any] = field(default_factory=lambda: dict(OVERRIDES))
     """Fields of `VASEConfig` that differ from the preset."""
 

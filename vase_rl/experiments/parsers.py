@@ -241,8 +241,8 @@ def _add_explore(subparsers: Any) -> None:
     parser = _command(subparsers, "explore", summary, manual.EXPLORE, commands.explore)
     add_seeds(parser, "--seed")
     parser.add_argument(
-        "--steps", type=whole(10), default=1500, metavar="N",
-        help="batches per visit to a world (default: 1500)",
+        "--steps", type=whole(10), default=700, metavar="N",
+        help="batches per visit to a world, a third of it for the last (default: 700)",
     )  # fmt: skip
     add_data_dir(parser, f"{IDX_FILES}, which then take the place of built-in sprites")
 
