@@ -12,7 +12,7 @@ from vase_rl.experiments import cli, exploring
 from vase_rl.experiments.explore import WRITTEN
 from vase_rl.experiments.explore_page import headline
 
-STEPS = 39
+STEPS = 15
 SMALL: dict[str, Any] = dict(
     image_size=16, filters=(8, 8), hidden=32, latents=6, max_environments=4, used_interval=5,
     learning_rate=4e-3, used_noise_threshold=50.0,
@@ -29,6 +29,7 @@ def _out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exploring, "OVERRIDES", SMALL)
         patch.setattr(exploring, "READER_STEPS", 20)
+        patch.setattr(exploring, "TEST_FRAMES", 100)
         assert explore(out, "--seeds", "1") == 0
     return out
 
