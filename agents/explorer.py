@@ -19,6 +19,7 @@ from ..frames import to_frames, to_tensor
 from ..latents import atypicality, hysteresis_mask
 from ..learner import VASE
 from ..reports import UpdateReport
+from ..seeding import seeded
 from .control import Control
 from .imagination import Wish, Wishes, imaginable, imagine
 from .policy import SMALLEST_SIZE, TranslationPolicy
@@ -110,8 +111,7 @@ class Explorer:
         seed = torch.Generator().seed() % 2**31 if seed is None else seed
         self.generator = torch.Generator().manual_seed(seed)
         latents = vase.config.latents
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             self.policy = TranslationPolicy(
                 size, vase.config.channels, latents, self.config.hidden, self.config.reach
             ).to(vase.device)

@@ -22,6 +22,7 @@ from ..config import VASEConfig
 from ..envs import Batch, Source, make_source
 from ..envs.canvas import sprite_side
 from ..learner import VASE
+from ..seeding import seeded
 from .online_probes import BATCH, OnlineProbe, make_probe
 from .probes import encode, r2_score
 from .progress import Progress
@@ -92,8 +93,7 @@ class Classifiers:
     def __init__(self, settings: ExploringSettings) -> None:
         self.moving, self.test = settings.source(2), settings.source(2, "test").sample(TEST_FRAMES)
         self.generator = torch.Generator().manual_seed(settings.seed + 1)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(settings.seed + 1)
+        with seeded(settings.seed + 1):
             latents = settings.config.latents
             self.own, self.probe = (make_probe(n, "class", latents) for n in ("own", "probe"))
 
@@ -185,8 +185,8 @@ def _condition(
         "accuracy_end": classifiers.own.scores[-1],
         "curve": classifiers.own.scores,
         "curve_probe": classifiers.probe.scores,
-        "environments_found": len(vase.environments),
-        "false_environments": max(0, len(vase.environments) - true),
+        "environments_found": len(vase.registry.known),
+        "false_environments": max(0, len(vase.registry.known) - true),
         "loss_of_first_before": before,
         "loss_of_first_after": _loss_of_first(vase, settings),
         **extra,
@@ -240,8 +240,7 @@ def position_reader(explorer: Explorer, settings: ExploringSettings) -> OnlinePr
     latents = torch.from_numpy(encode(explorer.vase, batch.frames) * attended)
     truth = torch.from_numpy(batch.factors["position"].astype(np.float32))
     generator = torch.Generator().manual_seed(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings.seed)
+    with seeded(settings.seed):
         reader = make_probe(settings.sequence[0], "position", latents.shape[1])
     for _ in range(READER_STEPS):
         chosen = torch.randint(len(latents), (BATCH,), generator=generator)
