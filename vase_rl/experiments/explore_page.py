@@ -93,7 +93,12 @@ def _body(metrics: dict[str, Any], curves: str, scatter: str, still: bytes, film
                     f"{target}. Dotted: a classifier that is shown the latents of real labelled "
                     f"{target} (A.6), of which the learner has seen none either."
                 ),
-                chart(curves, "accuracy over training", "Mean over seeds; the band is their span."),
+                chart(
+                    curves,
+                    "accuracy over training",
+                    "Mean over seeds; the band is their span. The last visit takes a third of the "
+                    "batches.",
+                ),
                 _numbers(metrics),
             ),
             f"<footer>Made by <code>{metrics['command']}</code></footer>",
