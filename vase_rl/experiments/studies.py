@@ -17,7 +17,7 @@ FIVE_SETS = ("moving-mnist", "fashion", "inverted-fashion", "mnist", "moving-fas
 BUILT_IN = ("moving-garments", "glyphs", "moving-glyphs")
 
 PRESET = "compact-detail"
-"""Of every condition."""
+"""Of every study's conditions."""
 PLAIN_START: dict[str, Any] = dict(initialisation="torch", capacity_rate=4e-4)
 """What the studies behind single decisions change in it: fresh weights by torch's own rule, and a C
 that rises to 25 nats in 1,700 batches."""
@@ -58,6 +58,7 @@ class Study:
     sequence: tuple[str, ...] = MOVING_STATIC_MOVING
     steps: int = 1000
     """Batches per visit."""
+    preset: str = PRESET
     base: dict[str, Any] = field(default_factory=dict)
     """Fields of `VASEConfig` that differ from the preset in every condition but those as
     printed."""

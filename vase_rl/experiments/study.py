@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
 from .progress import Progress
 from .results import RunDirectory, Stored, settings_of
-from .studies import PRESET, STUDIES, Cell, Study
+from .studies import STUDIES, Cell, Study
 from .tables import row_of, write_tables
 
 WRITTEN = ("table.md", "table.csv")
@@ -56,21 +57,16 @@ def run_study(
         ValueError: no such study or condition, data are missing, or `out` cannot be written.
     """
     study = _chosen(name, steps, only)
-    jobs = list(_jobs(study, seeds, Path(out) / "runs", data_dir, device))
+    jobs = list(jobs_of(study, seeds, Path(out) / "runs", data_dir, device))
     _check_sources(jobs)
     if study.disentanglement and find_spec("sklearn") is None:
         raise ValueError(f"study {name} needs scikit-learn: pip install 'vase_rl[studies]'")
     run = RunDirectory(out, "study", arguments, stale=WRITTEN)
-    (run.path / "runs").mkdir(exist_ok=True)
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
-    due = [job for job in jobs if not _is_done(job)]
     try:
-        with Progress(len(due), f"study {name}", "runs") as progress:
-            for cell, path in _results(due, workers or _cores()):
-                progress.announce(f"finished: {cell} ({path.name})")
-                progress.advance()
+        run_jobs(jobs, workers, f"study {name}")
     finally:
-        _summarise(run, study, [job for job in jobs if _is_done(job)])
+        _summarise(run, study, jobs)
     if study.pictures:
         _draw(jobs)
     run.finish()
@@ -92,11 +88,7 @@ def _chosen(name: str, steps: int | None, only: Sequence[str]) -> Study:
 
 
 def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
-    rows = []
-    for cell in study.cells:
-        stored = [_stored(job).load() for job in jobs if job[0] == cell.name]
-        results = [result for result in stored if result is not None]
-        rows.append(row_of(cell.name, results, study.columns))
+    rows = [row_of(cell.name, results_of(jobs, cell.name), study.columns) for cell in study.cells]
     write_tables(run.path, rows, study.columns)
     run.record(rows=[row.to_dict() for row in rows])
 
@@ -104,18 +96,48 @@ def _summarise(run: RunDirectory, study: Study, jobs: list[Job]) -> None:
 def _draw(jobs: list[Job]) -> None:
     from .figure2 import figure2_png
 
+    for cell, path, settings, result, vase in learners_of(jobs):
+        picture = figure2_png(f"{cell}, seed {settings.seed}", vase, settings, result)
+        write_whole(path.with_suffix(".png"), picture)
+
+
+def run_jobs(jobs: Sequence[Job], workers: int | None, label: str) -> None:
+    """Run those whose results are not yet on disk; each leaves its own when it is done.
+
+    Args:
+        jobs: of `jobs_of`.
+        workers: processes side by side, of one thread each; as many as there are cores by default.
+        label: what is being done, for the one who waits.
+    """
+    due = [job for job in jobs if not _is_done(job)]
+    for folder in {path.parent for _, path, _ in due}:
+        folder.mkdir(parents=True, exist_ok=True)
+    with Progress(len(due), label, "runs") as progress:
+        for cell, path in _results(due, workers or _cores()):
+            progress.announce(f"finished: {cell} ({path.name})")
+            progress.advance()
+
+
+def results_of(jobs: Sequence[Job], cell: str) -> list[dict[str, Any]]:
+    """What is on disk of one condition's jobs, in their order."""
+    stored = [_stored(job).load() for job in jobs if job[0] == cell and _is_done(job)]
+    return [result for result in stored if result is not None]
+
+
+def learners_of(
+    jobs: Sequence[Job],
+) -> Iterator[tuple[str, Path, LifelongSettings, dict[str, Any], VASE]]:
+    """Every learner that was kept: its job, the job's result, and the learner."""
     for job in jobs:
-        cell, path, settings = job
-        result = _stored(job).load()
-        if result is not None and "diverged" not in result:
-            vase = VASE.load(path.with_suffix(".pt"), device="cpu")
-            picture = figure2_png(f"{cell}, seed {settings.seed}", vase, settings, result)
-            write_whole(path.with_suffix(".png"), picture)
+        result, kept = _stored(job).load(), job[2].save_to
+        if result is not None and kept is not None and Path(kept).exists():
+            yield *job, result, VASE.load(kept, device="cpu")
 
 
-def _jobs(
+def jobs_of(
     study: Study, seeds: Sequence[int], folder: Path, data_dir: str | None, device: str
 ) -> Iterator[Job]:
+    """A job per seed and condition, whose result goes to `folder`."""
     for seed in seeds:
         for cell in study.cells:
             path = folder / f"{cell.slug}-seed{seed}.json"
@@ -132,7 +154,7 @@ def _check_sources(jobs: list[Job]) -> None:
 def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettings:
     base = {} if cell.as_printed else study.base
     config = VASEConfig.preset(
-        PRESET,
+        study.preset,
         entangled=cell.entangled,
         as_printed=cell.as_printed,
         **{**base, **cell.overrides},
@@ -155,8 +177,8 @@ def _stored(job: Job) -> Stored:
 
 
 def _is_done(job: Job) -> bool:
-    kept = job[2].save_to
-    return (kept is None or Path(kept).exists()) and _stored(job).load() is not None
+    result, kept = _stored(job).load(), job[2].save_to
+    return result is not None and (kept is None or "diverged" in result or Path(kept).exists())
 
 
 def _results(due: list[Job], workers: int) -> Iterator[tuple[str, Path]]:
