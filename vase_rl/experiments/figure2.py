@@ -13,12 +13,14 @@ from matplotlib.axes import Axes
 
 from ..envs import make_source
 from ..learner import VASE
-from .inspection import latent_roles, latent_traversals
+from .inspection import Images, Use, latent_traversals, latent_uses
 from .lifelong import LifelongSettings
 from .plots import INK, LINE, STYLE, world_colour
 from .traversals import draw_traversals
 
 DOTS_PER_INCH = 110
+PANEL_WIDTH, CURVES_WIDTH = 3.5, 6.5
+"""Inches."""
 
 
 def figure2_png(
@@ -33,8 +35,9 @@ def figure2_png(
         result: what `lifelong.run_lifelong` returned.
     """
     with matplotlib.rc_context(STYLE):
-        figure = plt.figure(figsize=(17, 9), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1), squeeze=False)[0]
+        widths = PANEL_WIDTH * len(set(settings.sequence)), CURVES_WIDTH
+        figure = plt.figure(figsize=(sum(widths), 9), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=widths, squeeze=False)[0]
         figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK)
         _draw_sources(left, vase, settings, result)
         _draw_curves(right, settings, result)
@@ -45,11 +48,25 @@ def figure2_png(
 
 
 def _draw_sources(figure: Any, vase: VASE, settings: LifelongSettings, result: Any) -> None:
-    """A panel per source, started from one of its frames, as its environment decodes it."""
-    names = list(dict.fromkeys(settings.sequence))
-    roles = latent_roles(vase)
-    panels = np.atleast_1d(figure.subplots(1, len(names)))
-    for axes, name in zip(panels, names, strict=True):
+    """A panel per source."""
+    shown = traversals_of(vase, settings, result)
+    panels = np.atleast_1d(figure.subplots(1, len(shown)))
+    for axes, (title, pictures, uses) in zip(panels, shown, strict=True):
+        draw_traversals(axes, pictures, uses)
+        axes.set_title(title, loc="left", weight="bold")
+
+
+def traversals_of(
+    vase: VASE, settings: LifelongSettings, result: dict[str, Any]
+) -> list[tuple[str, Images, list[Use]]]:
+    """Every source, started from one of its frames, as its environment decodes it.
+
+    Returns:
+        Titles, pictures as of `inspection.latent_traversals`, and what each latent is used for.
+    """
+    uses, owners = latent_uses(vase), result["environment_sources"]
+    found = []
+    for name in dict.fromkeys(settings.sequence):
         source = make_source(
             name,
             size=settings.config.image_size,
@@ -57,11 +74,11 @@ def _draw_sources(figure: Any, vase: VASE, settings: LifelongSettings, result: A
             data_dir=settings.data_dir,
             split="test",
         )
-        owners = result["environment_sources"]
         environment = owners.index(name) if name in owners else 0
         start = vase.encode(source.sample(1).frames)[0][0]
-        draw_traversals(axes, latent_traversals(vase, environment, start), roles[environment])
-        axes.set_title(f"{name} (environment {environment})", loc="left", weight="bold")
+        pictures = latent_traversals(vase, environment, start)
+        found.append((f"{name} (environment {environment})", pictures, uses[environment]))
+    return found
 
 
 def _draw_curves(figure: Any, settings: LifelongSettings, result: Any) -> None:

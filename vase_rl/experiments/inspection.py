@@ -16,6 +16,7 @@ from .results import RunDirectory
 
 Images = npt.NDArray[np.uint8]
 Role = Literal["used", "frozen", "spare"]
+Use = Literal["added", "reused", "frozen", "spare"]
 
 TRAVERSAL_RANGE = 2.0
 TRAVERSAL_STEPS = 7
@@ -37,6 +38,25 @@ def latent_roles(vase: VASE) -> list[list[Role]]:
         ]
         for e in range(len(masks))
     ]
+
+
+def latent_uses(vase: VASE) -> list[list[Use]]:
+    """As `latent_roles`, with the paper's words for what is used, per environment and latent.
+
+    - "added": no environment that was opened earlier uses it;
+    - "reused": one does.
+    """
+    known: set[int] = set()
+    uses: list[list[Use]] = []
+    for roles in latent_roles(vase):
+        uses.append(
+            [
+                role if role != "used" else "reused" if n in known else "added"
+                for n, role in enumerate(roles)
+            ]
+        )
+        known |= {n for n, role in enumerate(roles) if role == "used"}
+    return uses
 
 
 def environment_table(vase: VASE) -> list[dict[str, Any]]:
