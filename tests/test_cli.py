@@ -24,8 +24,9 @@ from vase_rl.agents import Bundle
 from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
-COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect", "explore")
-LONG = ("demo", "stream", "train", "study", "detect", "explore")
+COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect", "explore",
+            "reproduce")  # fmt: skip
+LONG = ("demo", "stream", "train", "study", "detect", "explore", "reproduce")
 """Commands whose help says how long they take."""
 ACTIONS = ("data list", "data fetch", "data verify")
 REACH = "vase_rl/SpriteReach-v0"

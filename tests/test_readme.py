@@ -25,6 +25,7 @@ WRITTEN = {
     "inspect": (),
     "detect": (),
     "explore": (),
+    "reproduce": (),
     "record": (),
     "data": (),
 }

@@ -167,6 +167,31 @@ def explore(options: argparse.Namespace, arguments: list[str]) -> None:
     print(f"open {run.path / 'report.html'} in a browser")
 
 
+def reproduce(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .materials import Materials
+    from .reproduce import ReproduceSettings, pictures, run_reproduce, tables
+
+    materials = Materials(
+        data_dir=options.data_dir,
+        stand_ins=tuple(options.stand_in),
+        trajectories=None if options.trajectories is None else tuple(options.trajectories),
+    )
+    settings = ReproduceSettings(
+        targets=tuple(_names(options.targets)),
+        scale=options.scale,
+        seeds=None if options.seeds is None else tuple(options.seeds),
+        seed=options.seed,
+        materials=materials,
+        workers=options.workers,
+        device=options.device,
+    )
+    run = run_reproduce(settings, options.out, arguments)
+    made = run.metrics["targets"]
+    print(tables(run.path, made), end="")
+    shown = [str(picture) for picture in pictures(run.path, made)]
+    print(f"results: {', '.join([str(run.path / 'metrics.json'), *shown])}")
+
+
 def data(options: argparse.Namespace, arguments: list[str]) -> None:
     from . import data
 

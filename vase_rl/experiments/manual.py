@@ -183,6 +183,30 @@ A seed takes about twenty minutes on two cores; finished ones are not run again.
 metrics.json, table.md, report.html, curves.svg, imagined.png, imagined.gif and runs/.
 """
 
+REPRODUCE = """\
+targets, and training steps per visit × seeds at the scales smoke, cpu and paper:
+TARGETS
+  fig4 is 4a, 4b and 4c; all is all of them; figure2 may be written for fig2.
+
+examples:
+  vase-rl reproduce fig2                           a minute, on built-in sprites
+  vase-rl reproduce all --out runs/smoke
+  vase-rl reproduce table1 table3 --scale cpu --data-dir ~/data
+  vase-rl reproduce fig4a --scale cpu --data-dir ~/data --stand-in celeba
+  vase-rl reproduce fig4b --scale cpu --trajectories runs/outdoors runs/indoors
+  vase-rl reproduce table1 --scale paper --device cuda --seeds 0-4 --workers 1 --data-dir ~/data
+
+DIR/TARGET holds table.md, table.csv (a line per number: the paper's, ours, standard error) and
+pictures as PNG; DIR/metrics.json has all numbers. The table says what was learnt from, and how
+far that is the paper's experiment. Smoke learns with small networks, cpu with those of the preset
+compact-detail; paper takes the networks, hyperparameters and steps of Tables 1 and 2, but infers
+environments by this program's own rule. fig4c keeps its compact networks at every scale.
+
+A target takes about a minute at smoke; at cpu, on two cores, fig2 to fig8 an hour or less each,
+table1 and table3 an hour or two. Runs go to DIR/runs; targets share those that they have in common,
+and what was interrupted goes on where it stopped.
+"""
+
 DATA = """\
 examples:
   vase-rl data list --data-dir ~/data
@@ -194,6 +218,18 @@ Files go to D/mnist, D/fashion-mnist and D/celeba; torchvision's folders are fou
 is not the published one is never overwritten. celeba's authors ask everyone to agree to their
 terms, so it is fetched by hand: `vase-rl data fetch celeba --data-dir D` says from where.
 """
+
+
+def reproduce() -> str:
+    """The targets that there are, a line each, with their steps and seeds at every scale."""
+    from .targets import SCALES, TARGETS
+
+    lines = []
+    for name, target in TARGETS.items():
+        scales = [target.scale(scale) for scale in SCALES]
+        numbers = [f"{scale.steps:,} × {scale.seeds}" for scale in scales]
+        lines.append(f"  {name:8}{target.title:42}{numbers[0]:10}{numbers[1]:12}{numbers[2]}")
+    return REPRODUCE.replace("TARGETS", "\n".join(lines))
 
 
 def study() -> str:

@@ -34,6 +34,7 @@ def add_commands(subparsers: Any) -> None:
     _add_study(subparsers)
     _add_detect(subparsers)
     _add_explore(subparsers)
+    _add_reproduce(subparsers)
     _add_data(subparsers)
 
 
@@ -205,10 +206,7 @@ def _add_study(subparsers: Any) -> None:
         help="run this condition alone; may be given again",
     )  # fmt: skip
     add_data_dir(parser, IDX_FILES)
-    parser.add_argument(
-        "--workers", type=whole(1), metavar="N",
-        help="runs side by side, one thread each (default: as many as cores)",
-    )  # fmt: skip
+    _add_workers(parser)
 
 
 def _add_detect(subparsers: Any) -> None:
@@ -245,6 +243,35 @@ def _add_explore(subparsers: Any) -> None:
         help="batches per visit to a world, a third of it for the last (default: 700)",
     )  # fmt: skip
     add_data_dir(parser, f"{IDX_FILES}, which then take the place of built-in sprites")
+
+
+def _add_reproduce(subparsers: Any) -> None:
+    summary = "the paper's tables and figures, with the paper's numbers beside ours"
+    parser = _command(subparsers, "reproduce", summary, manual.reproduce(), commands.reproduce)
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="of those listed below")
+    parser.add_argument(
+        "--scale", choices=("smoke", "cpu", "paper"), default="smoke",
+        help="smoke: a minute each, to see it work (default); cpu: hours; paper: its schedule",
+    )  # fmt: skip
+    add_seeds(parser, "as many as the scale has, from --seed on")
+    add_data_dir(parser, "folder of the data sets; without it built-in sprites stand in")
+    parser.add_argument(
+        "--stand-in", action="append", default=[], metavar="NAME",
+        help="built-in sprites stand in for this data set (mnist, fashion, celeba) although there "
+        "is a folder; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trajectories", nargs=2, metavar=("NATLAB", "EDE"),
+        help="recordings of two worlds for fig4b; without them built-in sprites stand in",
+    )  # fmt: skip
+    _add_workers(parser)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=whole(1), metavar="N",
+        help="runs side by side, one thread each (default: as many as cores)",
+    )  # fmt: skip
 
 
 def _add_data(subparsers: Any) -> None:
