@@ -27,7 +27,7 @@ NETWORKS: dict[str, Any] = dict(
     image_size=16, filters=(8, 8), hidden=32, latents=6, max_environments=4, used_interval=5
 )
 EXPLORING = dict(NETWORKS, learning_rate=4e-3, used_noise_threshold=50.0)
-STEPS = {"stream": 90, "explore": 30, "lifelong": 10, "two worlds": 40}
+STEPS = {"stream": 90, "explore": 30, "lifelong": 4, "two worlds": 40}
 """By kind; Figure 4A needs a learner that has found both its worlds."""
 PICTURES = {
     "table1": (),
@@ -53,7 +53,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         steps = STEPS["two worlds" if name == "fig4a" else target.kind]
         smoke = Scale(steps, 1, preset, overrides)
         monkeypatch.setitem(TARGETS, name, replace(target, smoke=smoke))
-    monkeypatch.setattr(online_probes, "TEST_FRAMES", 100)
+    monkeypatch.setattr(online_probes, "TEST_FRAMES", 30)
     monkeypatch.setattr(exploring, "OVERRIDES", EXPLORING)
     monkeypatch.setattr(exploring, "READER_STEPS", 20)
 
