@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .ambiguity import SHARES, WEIGHTS, Ambiguity
 from .pictures import stack, strip
-from .plots import INK, MUTED, STYLE
+from .plots import INK, STYLE
 
 FIRST, SECOND, BOTH = "#2b5c91", "#b9352f", "#6b6f78"
 """Of latents that only the first, only the second, or both environments use, as in the paper."""
@@ -83,10 +83,11 @@ def _draw_context(axes: Axes, found: Ambiguity, context: int) -> None:
     axes.plot(columns, rows, "o", color=INK, markersize=3.5)
     for row, column in np.ndindex(found.probability[context].shape):
         value = found.probability[context, row, column]
-        axes.text(column, row + 0.22, f"{value:.2f}", ha="center", fontsize=5.5,
-                  color="white" if abs(value - 0.5) > 0.35 else MUTED)  # fmt: skip
+        axes.text(column, row + 0.22, f"{value:.2f}", ha="center", fontsize=6.5,
+                  color="white" if abs(value - 0.5) > 0.3 else INK)  # fmt: skip
     ticks = range(0, len(WEIGHTS), 2)
     axes.set_xticks(list(ticks), [f"{WEIGHTS[tick]:.1f}" for tick in ticks])
     axes.set_yticks(range(len(SHARES)), [f"{share:.0%} real" for share in SHARES])
-    axes.set_xlabel(f"weight of {found.sources[1]}")
-    axes.set_title(f"q(s = {found.sources[0]} | batch) beside {found.sources[context]}", loc="left")
+    first, second = found.sources
+    axes.set_xlabel(f"weight of {second}\ndot: the learner's rule says {first}")
+    axes.set_title(f"q(s = {first} | batch) beside {found.sources[context]}", loc="left")
