@@ -202,9 +202,9 @@ far that is the paper's experiment. Smoke learns with small networks, cpu with t
 compact-detail; paper takes the networks, hyperparameters and steps of Tables 1 and 2, but infers
 environments by this program's own rule. fig4c keeps its compact networks at every scale.
 
-A target takes about a minute at smoke; at cpu, on two cores, fig2 to fig8 an hour or less each,
-table1 and table3 an hour or two. Runs go to DIR/runs; targets share those that they have in common,
-and what was interrupted goes on where it stopped.
+A target takes about a minute at smoke. At cpu, on two cores, it should be an hour or less for fig2
+to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/runs; targets share
+those that they have in common, and what was interrupted goes on where it stopped.
 """
 
 DATA = """\
