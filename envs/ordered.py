@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from ..frames import is_dead
+from ..endings import is_dead
 from .batch import Batch, check_count
 from .canvas import Images
 from .screens import Screen
@@ -38,7 +38,7 @@ class Shot(NamedTuple):
 class WorldSource:
     """Frames of a Gymnasium environment, by default under random actions, episode after episode.
 
-    A last frame of an episode that shows no world (`frames.is_dead`) is left out.
+    A last frame of an episode that shows no world (`endings.is_dead`) is left out.
 
     Args:
         name: of the source, `env:` and the environment's name.
@@ -115,7 +115,7 @@ class WorldSource:
 class TrajectorySource:
     """Frames of a recording in their own order, from its first episode on, again and again.
 
-    A last frame of an episode that shows no world (`frames.is_dead`) is left out.
+    A last frame of an episode that shows no world (`endings.is_dead`) is left out.
 
     Args:
         name: of the source, `trajectory:` and the path.

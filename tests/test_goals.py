@@ -99,7 +99,7 @@ def test_practice_on_what_is_imagined_reaches_what_is_shown(algorithm: Any, worl
     env = ImaginedGoals(adapter(world()), horizon=10, seed=0)
     agent = goal_agent(env, algorithm, learning_starts=100)
     before = success(agent, env)
-    agent.learn(900)
+    agent.learn(1200)
     assert before < 0.4
     assert success(agent, env) > 0.8
 

@@ -109,9 +109,9 @@ def test_a_candidate_that_takes_in_another_environment_stays() -> None:
 @pytest.mark.parametrize(
     ("index", "into", "message"),
     [
-        (7, 0, r"environment must be a known environment, \[0, 1\], got 7"),
-        (-1, 0, r"environment must be a known environment, \[0, 1\], got -1"),
-        (0, 7, r"into must be a known environment, \[0, 1\], got 7"),
+        (7, 0, r"environment must be one of \[0, 1\], .* got 7"),
+        (-1, 0, r"environment must be one of \[0, 1\], .* got -1"),
+        (0, 7, r"into must be one of \[0, 1\], .* got 7"),
         (1, 1, "into must be another environment than 1, got 1"),
     ],
 )

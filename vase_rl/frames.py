@@ -32,11 +32,6 @@ def to_tensor(frames: Any, config: VASEConfig, device: torch.device) -> Tensor:
     return tensor.permute(0, 3, 1, 2).float().div_(255.0).contiguous()
 
 
-def is_dead(last: np.ndarray, before: np.ndarray | None) -> bool:
-    """Whether an episode's last frame shows no world: it is black, or the one before once more."""
-    return not last.any() or (before is not None and np.array_equal(last, before))
-
-
 def check_frames(frames: Any, config: VASEConfig) -> None:
     """Raise what `to_tensor` promises, without converting."""
     if not isinstance(frames, np.ndarray):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..frames import is_dead
+from ..endings import is_dead
 from ..learner import VASE
 from ..registry import Status
 from ..reports import UpdateReport

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from ...frames import is_dead
+from ...endings import is_dead
 from .reader import Images
 
 Prepare = Callable[[Images], Images]

@@ -15,12 +15,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
+from ..endings import is_dead
 from ..envs.batch import Batch
 from ..envs.canvas import Images
 from ..envs.ordered import SEEDS, Shot, gather
 from ..envs.screens import Screen
 from ..envs.trajectories.preparation import prepare
-from ..frames import is_dead
 
 ROLLOUT = 512
 """Steps that PPO plays before it learns from them."""
@@ -38,7 +38,7 @@ Look = Callable[[Images, Any, dict[str, Any]], Floats]
 class Filmed(gymnasium.Wrapper[Floats, Any, Any, Any]):
     """An environment whose pictures go on film, and whose agent sees a few numbers instead.
 
-    A last frame of an episode that shows no world (`frames.is_dead`) is left out.
+    A last frame of an episode that shows no world (`endings.is_dead`) is left out.
 
     Args:
         env: its observations hold a picture.
