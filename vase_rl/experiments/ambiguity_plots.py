@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
@@ -11,12 +9,11 @@ from matplotlib.axes import Axes
 
 from .ambiguity import SHARES, WEIGHTS, Ambiguity
 from .pictures import stack, strip
-from .plots import INK, STYLE
+from .plots import INK, STYLE, to_png
 
 FIRST, SECOND, BOTH = "#2b5c91", "#b9352f", "#6b6f78"
 """Of latents that only the first, only the second, or both environments use, as in the paper."""
 GAP = 2
-DOTS_PER_INCH = 110
 
 
 def ambiguity_png(title: str, found: Ambiguity | None) -> bytes:
@@ -34,10 +31,7 @@ def ambiguity_png(title: str, found: Ambiguity | None) -> bytes:
             for context in (0, 1):
                 _draw_context(figure.add_subplot(grid[2, context]), found, context)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    plt.close(figure)
-    return content.getvalue()
+    return to_png(figure)
 
 
 def _draw_frames(axes: Axes, found: Ambiguity) -> None:

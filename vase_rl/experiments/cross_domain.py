@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import matplotlib
@@ -14,7 +13,7 @@ from matplotlib.axes import Axes
 from ..envs import Source, prepare
 from ..learner import VASE
 from .pictures import stack, strip
-from .plots import INK, STYLE
+from .plots import INK, STYLE, to_png
 
 Images = npt.NDArray[np.uint8]
 
@@ -23,7 +22,6 @@ SHOWN = 8
 LOOKED_AT = 512
 """Frames of a source that those are taken from, at equal distances: neighbours look alike."""
 GAP = 2
-DOTS_PER_INCH = 110
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ def cross_domain_png(views: list[CrossDomain], title: str) -> bytes:
     The row of the environment that the source belongs to is its reconstruction, the others are
     what its factors look like in another world.
     """
-    content = io.BytesIO()
     rows = 1 + len(views[0].decoded)
     size = (1.6 + 0.95 * SHOWN, 0.5 + len(views) * (0.5 + 0.98 * rows))
     with matplotlib.rc_context(STYLE):
@@ -76,9 +73,7 @@ def cross_domain_png(views: list[CrossDomain], title: str) -> bytes:
         figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK)
         for view, axes in zip(views, grid[:, 0], strict=True):
             _draw(axes, view)
-        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    plt.close(figure)
-    return content.getvalue()
+    return to_png(figure)
 
 
 def _draw(axes: Axes, view: CrossDomain) -> None:

@@ -47,7 +47,9 @@ def write_page(
         results: of all seeds.
         evaluations: per visit.
     """
-    curves = svg(_curves(results, run.metrics["sequence"], evaluations), "explore-curves")
+    curves = svg(
+        exploration_curves(results, run.metrics["sequence"], evaluations), "explore-curves"
+    )
     scatter = svg(_wishes(pictures), "explore-wishes")
     still = png(_rows(pictures), 3)
     film = gif(_film(pictures), 120)
@@ -128,7 +130,10 @@ def _numbers(metrics: dict[str, Any]) -> str:
     return table(["what", "mean over seeds"], rows, {1})
 
 
-def _curves(results: Sequence[dict[str, Any]], sequence: Sequence[str], evaluations: int) -> Figure:
+def exploration_curves(
+    results: Sequence[dict[str, Any]], sequence: Sequence[str], evaluations: int
+) -> Figure:
+    """Accuracies over the second and third visit, mean and span of seeds; dotted, A.6's probe."""
     with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 3.4), layout="constrained")
         for condition, (name, colour) in NAMES.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,9 @@ from ..envs import make_source
 from ..learner import VASE
 from .inspection import Images, Use, latent_traversals, latent_uses
 from .lifelong import LifelongSettings
-from .plots import INK, LINE, STYLE, world_colour
+from .plots import INK, LINE, STYLE, to_png, world_colour
 from .traversals import draw_traversals
 
-DOTS_PER_INCH = 110
 PANEL_WIDTH, CURVES_WIDTH = 3.5, 6.5
 """Inches."""
 
@@ -41,10 +39,7 @@ def figure2_png(
         figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK)
         _draw_sources(left, vase, settings, result)
         _draw_curves(right, settings, result)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    plt.close(figure)
-    return content.getvalue()
+    return to_png(figure)
 
 
 def _draw_sources(figure: Any, vase: VASE, settings: LifelongSettings, result: Any) -> None:

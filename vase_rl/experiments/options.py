@@ -31,6 +31,15 @@ def add_seeds(parser: argparse.ArgumentParser, default: str) -> None:
     )  # fmt: skip
 
 
+def add_count(
+    parser: argparse.ArgumentParser, name: str, default: int, what: str, least: int = 1
+) -> None:
+    """An option that counts something, at least `least` of it."""
+    parser.add_argument(
+        name, type=whole(least), default=default, metavar="N", help=f"{what} (default: {default})"
+    )
+
+
 def add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
     """`--data-dir`."""
     parser.add_argument("--data-dir", metavar="D", help=what)

@@ -9,6 +9,7 @@ from . import commands, manual
 from .options import (
     LARGEST_SEED,
     add_config,
+    add_count,
     add_data_dir,
     add_environment,
     add_environment_arguments,
@@ -69,18 +70,9 @@ def _command(
 def _add_demo(subparsers: Any) -> None:
     summary = "the whole idea on built-in data: stream, shifts, an agent, its transfer, a page"
     parser = _command(subparsers, "demo", summary, manual.DEMO, commands.demo)
-    parser.add_argument(
-        "--frames", type=whole(400), default=5_000, metavar="N",
-        help="frames per visit to a world (default: 5000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--agent-frames", type=whole(1), default=12_000, metavar="N",
-        help="frames that the agent practises on (default: 12000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--episodes", type=whole(1), default=200, metavar="N",
-        help="episodes per evaluation of the agent (default: 200)",
-    )  # fmt: skip
+    add_count(parser, "--frames", 5000, "frames per visit to a world", least=400)
+    add_count(parser, "--agent-frames", 12_000, "frames that the agent practises on")
+    add_count(parser, "--episodes", 200, "episodes per evaluation of the agent")
 
 
 def _add_stream(subparsers: Any) -> None:
@@ -90,10 +82,7 @@ def _add_stream(subparsers: Any) -> None:
         "--sequence", required=True, metavar="S",
         help="sources joined by commas, each with an optional :N frames",
     )  # fmt: skip
-    parser.add_argument(
-        "--frames", type=whole(1), default=10_000, metavar="N",
-        help="frames of a source without :N (default: 10000)",
-    )  # fmt: skip
+    add_count(parser, "--frames", 10_000, "frames of a source without :N")
     parser.add_argument(
         "--motion", choices=("independent", "smooth"), default="independent",
         help="independent draws (default), or one sprite at a time that moves from frame to frame",
@@ -131,14 +120,8 @@ def _add_train(subparsers: Any) -> None:
         "--hyperparameters", metavar="FILE.yml",
         help="the algorithm's, by the names of Stable-Baselines3 (see below)",
     )  # fmt: skip
-    parser.add_argument(
-        "--frames", type=whole(1), default=30_000, metavar="N",
-        help="frames to train on (default: 30000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--envs", type=whole(1), default=1, metavar="N",
-        help="environments side by side, all seen by one encoder at once (default: 1)",
-    )  # fmt: skip
+    add_count(parser, "--frames", 30_000, "frames to train on")
+    add_count(parser, "--envs", 1, "environments side by side, all seen by one encoder at once")
     parser.add_argument("--encoder", metavar="CHECKPOINT", help="start from this encoder, frozen")
     parser.add_argument("--online", action="store_true", help="let that encoder go on learning")
     add_config(parser, note="not beside --encoder, which has its own")
@@ -161,12 +144,8 @@ def _add_evaluate(subparsers: Any) -> None:
     parser = _command(subparsers, "evaluate", summary, manual.EVALUATE, commands.evaluate)
     parser.add_argument("bundle", metavar="BUNDLE", help="agent.zip of train or demo")
     add_environment(parser)
-    parser.add_argument(
-        "--episodes", type=whole(1), default=100, metavar="N", help="how many (default: 100)"
-    )
-    parser.add_argument(
-        "--record", type=whole(0), default=0, metavar="N", help="episodes to animate (default: 0)"
-    )
+    add_count(parser, "--episodes", 100, "how many")
+    add_count(parser, "--record", 0, "episodes to animate", least=0)
 
 
 def _add_inspect(subparsers: Any) -> None:
@@ -180,10 +159,7 @@ def _add_record(subparsers: Any) -> None:
     parser = _command(subparsers, "record", summary, manual.RECORD, commands.record)
     parser.add_argument("env", metavar="ENV_ID", help="a Gymnasium environment with images")
     add_environment_arguments(parser)
-    parser.add_argument(
-        "--frames", type=whole(2), default=10_000, metavar="N",
-        help="frames in all, those of earlier calls counted (default: 10000)",
-    )  # fmt: skip
+    add_count(parser, "--frames", 10_000, "frames in all, those of earlier calls counted", least=2)
     parser.add_argument(
         "--size", type=parse_size, metavar="WIDTHxHEIGHT",
         help="resize the picture by area, as in 111x84 (default: as it is)",
@@ -222,10 +198,7 @@ def _add_detect(subparsers: Any) -> None:
         help="of those below (default: all but algorithm1)",
     )
     add_seeds(parser, "--seed")
-    parser.add_argument(
-        "--frames", type=whole(1000), default=30_000, metavar="N",
-        help="frames of each stream and seed (default: 30000)",
-    )  # fmt: skip
+    add_count(parser, "--frames", 30_000, "frames of each stream and seed", least=1000)
     parser.add_argument(
         "--false-alarms-per-million", type=rate, default=100.0, metavar="RATE",
         help="for the comparison at matched rates: at most so many per million frames of the "
@@ -238,10 +211,8 @@ def _add_explore(subparsers: Any) -> None:
     summary = "imagination-driven exploration: it moves what stands still, and learns from it"
     parser = _command(subparsers, "explore", summary, manual.EXPLORE, commands.explore)
     add_seeds(parser, "--seed")
-    parser.add_argument(
-        "--steps", type=whole(10), default=700, metavar="N",
-        help="batches per visit to a world, a third of it for the last (default: 700)",
-    )  # fmt: skip
+    steps = "batches per visit to a world, a third of it for the last"
+    add_count(parser, "--steps", 700, steps, least=10)
     add_data_dir(parser, f"{IDX_FILES}, which then take the place of built-in sprites")
 
 

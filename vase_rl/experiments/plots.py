@@ -53,6 +53,7 @@ STYLE: dict[Any, Any] = {
     "axes.facecolor": PAPER,
     "savefig.facecolor": "none",
 }
+DOTS_PER_INCH = 110
 
 
 def world_colour(sources: Sequence[str], source: str) -> str:
@@ -68,6 +69,15 @@ def svg(figure: Figure, salt: str) -> str:
     plt.close(figure)
     text = content.getvalue()
     return text[text.index("<svg") :]
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure as a PNG file on white."""
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    plt.close(figure)
+    return content.getvalue()
 
 
 def save_timeline(history: History, path: Path) -> None:

@@ -189,7 +189,7 @@ class ExploreRuns:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self._found: dict[str, list[dict[str, Any]]] = {}
+        self._results: list[dict[str, Any]] = []
 
     def run(self) -> None:
         """As `Runs.run`."""
@@ -204,17 +204,16 @@ class ExploreRuns:
             data_dir=self.order.materials.data_dir if own else None,
             device=self.order.device,
         )
-        for result in run.metrics["results"].values():
-            for name, numbers in result["conditions"].items():
-                self._found.setdefault(name, []).append(numbers)
+        self._results = list(run.metrics["results"].values())
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """As `Runs.results`."""
-        return {cell.name: self._found.get(cell.name, []) for cell in self.order.target.cells}
+        names = [cell.name for cell in self.order.target.cells]
+        return {name: [result["conditions"][name] for result in self._results] for name in names}
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
         """As `Runs.pictures`: accuracy over training, and what was imagined and done."""
         from .portraits import curves_png
 
-        yield "curves.png", curves_png(self._found, self.order.sequence)
+        yield "curves.png", curves_png(self._results, self.order.sequence)
         yield "imagined.png", (self.order.place / "imagined.png").read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .inspection import TRAVERSAL_RANGE, TRAVERSAL_STEPS, Images
 from .pictures import stack, strip
-from .plots import INK, MUTED, STYLE
+from .plots import INK, MUTED, STYLE, to_png
 
 ROLE_COLOURS = {
     "used": "#1e6b45", "added": "#1e6b45", "reused": "#b8641b", "frozen": "#2b5c91",
@@ -20,7 +19,6 @@ ROLE_COLOURS = {
 }  # fmt: skip
 """By `inspection.Role` and `inspection.Use`."""
 GAP = 2
-DOTS_PER_INCH = 110
 
 
 def traversals_png(
@@ -35,7 +33,6 @@ def traversals_png(
     """
     latents = len(roles[0])
     size = (0.5 + 3.6 * len(pictures), 0.9 + 0.42 * latents)
-    content = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure, grid = plt.subplots(
             1, len(pictures), figsize=size, layout="constrained", squeeze=False
@@ -45,9 +42,7 @@ def traversals_png(
         for axes, (name, shown), parts in zip(grid[0], pictures.items(), roles, strict=True):
             draw_traversals(axes, shown, parts)
             axes.set_title(name, loc="left", weight="bold")
-        figure.savefig(content, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    plt.close(figure)
-    return content.getvalue()
+    return to_png(figure)
 
 
 def draw_traversals(axes: Axes, pictures: Images, roles: Sequence[str]) -> None:
