@@ -164,14 +164,14 @@ def goal_agent(
 
 
 def _attended(env: VASEObservationWrapper, environment: int) -> np.ndarray:
-    known = env.vase.environments
+    known = [world.index for world in env.vase.registry.known]
     whole = isinstance(environment, (int, np.integer)) and not isinstance(environment, bool)
-    if not known or not whole or not 0 <= environment < len(known):
+    if not whole or environment not in known:
         raise ValueError(
             f"environment must be one of the {len(known)} that the learner knows, got "
             f"{environment!r}"
         )
-    world = known[environment]
+    world = env.vase.environments[environment]
     attended: np.ndarray = (world.used_latents & world.latent_mask).cpu().numpy()
     if not attended.any():
         raise ValueError(

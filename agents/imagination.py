@@ -31,13 +31,14 @@ class Wish(NamedTuple):
 
 
 def imaginable(vase: VASE) -> list[int]:
-    """Environments that can be imagined here: known ones that use latents; the others than the
-    present one, if there are any."""
-    if not vase.environments:
+    """Environments that can be imagined here: known ones that use latents and are not forbidden;
+    the others than the present one, if there are any."""
+    known = [world for world in vase.registry.known if not world.forbidden]
+    if not known:
         return []
-    anything = torch.stack([(e.used_latents & e.latent_mask).any() for e in vase.environments])
-    known = [e.index for e, any_ in zip(vase.environments, anything.tolist(), strict=True) if any_]
-    return [index for index in known if index != vase.environment] or known
+    anything = torch.stack([(e.used_latents & e.latent_mask).any() for e in known])
+    found = [e.index for e, any_ in zip(known, anything.tolist(), strict=True) if any_]
+    return [index for index in found if index != vase.environment] or found
 
 
 @torch.no_grad()

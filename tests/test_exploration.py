@@ -173,6 +173,18 @@ def test_another_environment_is_imagined_than_the_present_one() -> None:
     assert imaginable(vase) == [1]
 
 
+def test_no_environment_is_imagined_that_was_given_up_or_forbidden() -> None:
+    vase = knowing_learner()
+    assert imaginable(vase) == [0]
+    vase.forbid(0)
+    assert imaginable(vase) == []
+    vase.forbid(0, False)
+    enter_still_world(vase)
+    assert imaginable(vase) == [0]
+    vase.merge(0, 1)
+    assert imaginable(vase) == []
+
+
 # ---------------------------------------------------------------- the policy
 
 

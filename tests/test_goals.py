@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from blobs import Push, blobs, knowing_learner, place_of
+from blobs import Push, blobs, knowing_learner, place_of, still
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
@@ -110,6 +110,15 @@ def blind() -> VASE:
     return vase
 
 
+def merged() -> VASE:
+    """Environment 0 has become part of environment 1."""
+    vase, rng = knowing_learner(), np.random.default_rng(6)
+    for _ in range(4):
+        vase.update(still(rng))
+    vase.merge(0, 1)
+    return vase
+
+
 def training() -> VASEObservationWrapper:
     env = adapter(Push())
     env.training = True
@@ -123,6 +132,11 @@ def training() -> VASEObservationWrapper:
         (lambda: ImaginedGoals(training()), ValueError, "must not train"),
         (lambda: ImaginedGoals(adapter(Push()), horizon=0), ValueError, "horizon.*got 0"),
         (lambda: ImaginedGoals(adapter(Push()), environment=3), ValueError, "1 that .* got 3"),
+        (
+            lambda: ImaginedGoals(adapter(Push(), merged()), environment=0),
+            ValueError,
+            "1 that .* got 0",
+        ),
         (lambda: ImaginedGoals(adapter(Push(), blind())), ValueError, "uses no latents in env"),
         (
             lambda: ImaginedGoals(adapter(Push(), VASE(knowing_learner().config, device="cpu"))),

@@ -37,7 +37,7 @@ OVERRIDES: dict[str, Any] = dict(
     beta=0.3, capacity_start=40.0, capacity_max=40.0, learning_rate=2e-3
 )
 """At β = 1 a short visit ends with little more than the position in the latents, and no classifier
-of moving digits exceeds 40%, whatever it has seen."""
+of moving digits learns much, whatever it has seen."""
 
 EXPLORER = ExplorerConfig(share=0.75, policy_steps=4)
 """Every batch is moved three times: a visit is short, and what stands still is soon known."""
