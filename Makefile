@@ -54,8 +54,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run the demonstration; then open runs/demo/report.html
 	$(BIN)/vase-rl demo --out runs/demo
 
-test: $(STAMP) ## run the tests (options: PYTEST_ARGS="-k masks -x")
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Files of tests in as many processes as there are cores, so torch takes one thread in each.
+test: $(STAMP) ## run the tests (options: PYTEST_ARGS="-k masks -x -n 0"; -n 0: in one process)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check
