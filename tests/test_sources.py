@@ -67,6 +67,7 @@ def test_idx_reads_what_was_written(tmp_path, shape, pack):
 
 
 GOOD = idx_bytes(np.zeros((2, 3, 4), np.uint8))
+PACKED = gzip.compress(GOOD, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,8 @@ GOOD = idx_bytes(np.zeros((2, 3, 4), np.uint8))
         (GOOD[:10], "a header for 3 dimensions takes 16 bytes, got 10 bytes"),
         (GOOD[:-1], r"the header promises 2 x 3 x 4 = 24 bytes of data, got 23 \(truncated"),
         (GOOD + b"\0", "the header promises 2 x 3 x 4 = 24 bytes of data, got 25"),
-        (gzip.compress(GOOD, mtime=0)[:-9], "the gzip data are truncated or damaged"),
-        (gzip.compress(GOOD, mtime=0)[:12] + b"\xff" * 30, "the gzip data are truncated or damaged"),
+        (PACKED[:-9], "the gzip data are truncated or damaged"),
+        (PACKED[:12] + b"\xff" * 30, "the gzip data are truncated or damaged"),
     ],
 )
 def test_damaged_idx_files(tmp_path, content, message):

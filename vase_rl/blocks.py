@@ -22,7 +22,7 @@ from .fixed_features import DIMENSION
 
 Floats = npt.NDArray[np.float64]
 
-WINDOWS = (1, 2, 4, 8, 16)
+WINDOWS = (1, 2, 4, 8, 16, 32)
 """Blocks whose mean is tested together: a great change shows in one, a small one only in many."""
 LONG = 8
 """From this window on chance averages out, and the F distribution says what is odd; below, the
@@ -222,7 +222,8 @@ class BlockModel:
             shape = getattr(model, name).shape
             setattr(model, name, _array(state[name], shape))
         model.last = None if state["last"] is None else _array(state["last"], (DIMENSION,))
-        for window, values in zip(WINDOWS, state["calibration"], strict=True):
+        # A checkpoint of a time with fewer windows lacks the longest.
+        for window, values in zip(WINDOWS, state["calibration"], strict=False):
             model.calibration[window] = Calibration(*values)
         return model
 

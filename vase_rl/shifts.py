@@ -1,9 +1,9 @@
 """When does the world change, and to which? Tests of blocks against models of blocks.
 
-A block's mean, and the means of the last 2, 4, 8 and 16 blocks, are compared with the model of the
-present environment. A change takes several tests in a row that agree. Known environments are tried
-before a new one opens, and a new one is a candidate until its own blocks have shown that it is none
-of those known.
+A block's mean, and the means of the last 2, 4, 8, 16 and 32 blocks, are compared with the model of
+the present environment. A change takes several tests in a row that agree. Known environments are
+tried before a new one opens, and a new one is a candidate until its own blocks have shown that it
+is none of those known.
 """
 
 from __future__ import annotations
