@@ -79,8 +79,10 @@ def _body(metrics: dict[str, Any], curves: str, scatter: str, still: bytes, film
                     "learner sees the outcome."
                 ),
                 f'<div class="card">{image(data_uri(still), "objects, wishes and outcomes")}</div>',
-                f'<div class="card">{image(data_uri(film, "image/gif"), "objects on their way")}'
-                "</div>",
+                f'<figure class="card">'
+                f"{image(data_uri(film, 'image/gif'), 'objects on their way')}"
+                "<figcaption>What is imagined, and under it the object on its way from where it "
+                "stands to where the policy puts it.</figcaption></figure>",
                 chart(
                     scatter,
                     "wanted against reached values of latents",
