@@ -13,6 +13,7 @@ from PIL import Image
 
 from vase_rl import UpdateReport
 from vase_rl.experiments import progress as progress_module
+from vase_rl.experiments.cross_domain import SHOWN, CrossDomain, cross_domain_png
 from vase_rl.experiments.history import MERGED, History
 from vase_rl.experiments.pictures import PAUSE, gif, png, stack, strip, together
 from vase_rl.experiments.plots import save_timeline
@@ -133,6 +134,21 @@ def test_an_interrupted_count_does_not_claim_its_end(capsys: pytest.CaptureFixtu
     with pytest.raises(KeyboardInterrupt), Progress(4, "counting"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == ""
+
+
+def test_nothing_to_do_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(0, "counting"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("worlds", [2, 5])
+def test_labels_of_a_cross_domain_picture_stay_inside(worlds: int) -> None:
+    frames = np.zeros((SHOWN, 16, 16, 1), np.uint8)
+    views = [CrossDomain(f"world-{i}", i, frames, [frames] * worlds) for i in range(worlds)]
+    picture = np.array(Image.open(io.BytesIO(cross_domain_png(views, "all"))).convert("L"))
+    assert (picture[:, 0] == 255).all()
+    assert (picture[0] == 255).all()
 
 
 def _info(source: str, environment: int, **vase: object) -> dict[str, object]:

@@ -67,9 +67,7 @@ def cross_domain_png(views: list[CrossDomain], title: str) -> bytes:
     rows = 1 + len(views[0].decoded)
     size = (1.6 + 0.95 * SHOWN, 0.5 + len(views) * (0.5 + 0.98 * rows))
     with matplotlib.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            len(views), 1, figsize=size, layout="constrained", squeeze=False
-        )
+        figure, grid = plt.subplots(len(views), 1, figsize=size, layout="compressed", squeeze=False)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK)
         for view, axes in zip(views, grid[:, 0], strict=True):
             _draw(axes, view)

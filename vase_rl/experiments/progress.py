@@ -50,7 +50,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None and self._said != (self.done, self.note):
+        elif kind is None and self.total and self._said != (self.done, self.note):
             self._say()
 
     def advance(self, count: int = 1) -> None:
