@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from .precision import Precision
+
 Likelihood = Literal["bernoulli", "gaussian"]
 CapacityForm = Literal["squared", "absolute", "bounded"]
 InferenceRule = Literal["blocks", "algorithm1"]
@@ -57,6 +59,10 @@ class VASEConfig:
     "he" learns sooner and more; from "torch" the latents read out more nearly linearly."""
 
     # --- optimisation (A.1) ---
+    precision: Precision = "float32"
+    """Of the layers between the latents and the frames: "float32"; "bfloat16", several times as
+    fast where the hardware multiplies such numbers; "auto", "bfloat16" there and "float32"
+    elsewhere. Losses, latents and the optimiser's numbers are float32 in any case."""
     learning_rate: float = 6e-4
     reset_optimizer: bool = False
     """Clear Adam's moments when an environment is left: what was gathered in one world pushes the
@@ -296,6 +302,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "decoder_reduction": get_args(Reduction),
     "loss_test": get_args(LossTest),
     "initialisation": get_args(Initialisation),
+    "precision": get_args(Precision),
 }
 _POSITIVE_INTEGERS = (
     "image_size", "space_to_depth", "hidden", "latents", "max_environments", "batch_size",

@@ -11,32 +11,45 @@ import torch
 from torch import Tensor, nn
 
 from .config import VASEConfig
+from .convolutions import Doubling, Halving, Rectifier
+from .precision import dtype_of
 
 # A posterior narrower than e^-5 or wider than e^5 is a numerical accident, not knowledge.
 LOG_VARIANCE_LIMIT = 10.0
 
 
+class Dense(nn.Linear):
+    """A fully connected layer that computes in the dtype of what comes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
 class Encoder(nn.Module):
-    """q(z|x) = N(μ(x), σ(x)²): convolutions, one fully connected layer, two linear heads."""
+    """q(z|x) = N(μ(x), σ(x)²): convolutions, one fully connected layer, two linear heads.
+
+    `VASEConfig.precision` concerns what is below the heads.
+    """
 
     def __init__(self, config: VASEConfig) -> None:
         super().__init__()
+        self.precision = config.precision
         layers: list[nn.Module] = []
         if config.space_to_depth > 1:
             layers.append(nn.PixelUnshuffle(config.space_to_depth))
         channels = config.channels * config.space_to_depth**2
         for filters in config.filters:
-            layers += [nn.Conv2d(channels, filters, 4, stride=2, padding=1), nn.ReLU()]
+            layers += [Halving(channels, filters), Rectifier()]
             channels = filters
         flat = channels * smallest_side(config) ** 2
-        layers += [nn.Flatten(), nn.Linear(flat, config.hidden), nn.ReLU()]
+        layers += [nn.Flatten(), Dense(flat, config.hidden), Rectifier()]
         self.trunk = nn.Sequential(*layers)
         self.posterior = nn.Linear(config.hidden, 2 * config.latents)
 
     def features(self, x_BCHW: Tensor) -> Tensor:
         """Last hidden layer (B, F), on which the environment classifier stands."""
-        hidden: Tensor = self.trunk(x_BCHW)
-        return hidden
+        hidden: Tensor = self.trunk(x_BCHW.to(dtype_of(self.precision, x_BCHW.device)))
+        return hidden.float()
 
     def heads(self, features_BF: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the posterior, each (B, N)."""
@@ -52,31 +65,38 @@ class Decoder(nn.Module):
     """p(x|z,s): the transpose of the encoder; takes latents and a one-hot environment.
 
     The output (B, C, H, W) holds logits for the Bernoulli likelihood and means for the Gaussian.
+    `VASEConfig.precision` concerns what is above the first layer.
     """
 
     def __init__(self, config: VASEConfig) -> None:
         super().__init__()
+        self.precision = config.precision
         self.environments = config.max_environments
         side, channels = smallest_side(config), config.filters[-1]
         layers: list[nn.Module] = [
             nn.Linear(config.latents + config.max_environments, config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, channels * side**2),
-            nn.ReLU(),
+            Dense(config.hidden, channels * side**2),
+            Rectifier(),
             nn.Unflatten(1, (channels, side, side)),
         ]
         for filters in reversed(config.filters[:-1]):
-            layers += [nn.ConvTranspose2d(channels, filters, 4, stride=2, padding=1), nn.ReLU()]
+            layers += [Doubling(channels, filters), Rectifier()]
             channels = filters
         pixels = config.channels * config.space_to_depth**2
         self.trunk = nn.Sequential(*layers)
-        self.output = nn.ConvTranspose2d(channels, pixels, 4, stride=2, padding=1)
-        self.to_space = nn.PixelShuffle(config.space_to_depth)
+        self.output = Doubling(channels, pixels)
+        factor = config.space_to_depth
+        self.to_space = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
 
     def forward(self, z_BN: Tensor, s_B: Tensor) -> Tensor:
         one_hot = nn.functional.one_hot(s_B, self.environments).to(z_BN.dtype)
-        hidden = self.trunk(torch.cat([z_BN, one_hot], dim=1))
-        pixels: Tensor = self.to_space(self.output(hidden))
+        first, *others = self.trunk
+        hidden = first(torch.cat([z_BN, one_hot], dim=1))
+        hidden = hidden.to(dtype_of(self.precision, hidden.device))
+        for layer in others:
+            hidden = layer(hidden)
+        pixels: Tensor = self.to_space(self.output(hidden).float())
         return pixels
 
     @torch.no_grad()

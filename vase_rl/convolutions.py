@@ -1,0 +1,212 @@
+"""4×4 convolutions of stride 2 and their transposes, as fast as a processor has them.
+
+Both are partial derivatives of one form that is linear in frames x, maps y and weights w,
+F(x, y, w) = ⟨y, down(x, w)⟩, and so are their gradients: `down` = ∂F/∂y, `up` = ∂F/∂x,
+`outer` = ∂F/∂w. torch has fast kernels for all three, but does not use them everywhere: transposed
+convolutions learn several times slower than convolutions, and frames of few channels are slow in
+both. Here every layer gets the fast ones. Channels lie last in memory.
+
+Layers compute in the dtype of what comes in; their weights are rounded to it. Shape suffixes:
+B batch, C channels of x, D channels of y, h and w their height and width, half of those of x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+
+SIDE, STRIDE, PADDING = 4, 2, 1
+# x of up to so many channels is rearranged to maps of four times as many, at half the side.
+FEW = 4
+
+
+class Halving(nn.Conv2d):
+    """(B, C, 2h, 2w) to (B, D, h, w)."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__(channels, filters, SIDE, stride=STRIDE, padding=PADDING)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        if x.device.type != "cpu":
+            return F.conv2d(x, weight, bias, STRIDE, PADDING)
+        return _apply(_Down, x, weight, bias)
+
+
+class Doubling(nn.ConvTranspose2d):
+    """The transpose, (B, D, h, w) to (B, C, 2h, 2w)."""
+
+    def __init__(self, filters: int, channels: int) -> None:
+        super().__init__(filters, channels, SIDE, stride=STRIDE, padding=PADDING)
+
+    def forward(self, y: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert self.bias is not None
+        weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
+        if y.device.type != "cpu":
+            return F.conv_transpose2d(y, weight, bias, STRIDE, PADDING)
+        return _apply(_Up, y, weight, bias)
+
+
+class _Down(Function):
+    """∂F/∂y, with a bias (D,) or None."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, w)
+        if x.shape[1] > FEW:
+            return F.conv2d(_channels_last(x), w, bias, STRIDE, PADDING)
+        return F.conv2d(_split(x), _split_kernel(w), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, w = ctx.saved_tensors
+        (g,) = grads
+        of_x, of_w, of_bias = ctx.needs_input_grad
+        return (
+            _apply(_Up, g, w, None) if of_x else None,
+            _apply(_Outer, x, g) if of_w else None,
+            _sum(g) if of_bias else None,
+        )
+
+
+class _Up(Function):
+    """∂F/∂x, with a bias (C,) or None."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(y, w)
+        y = _channels_last(y)
+        if w.shape[1] > FEW:
+            return F.conv_transpose2d(y, w, bias, STRIDE, PADDING)
+        each = None if bias is None else bias.repeat_interleave(STRIDE**2)
+        return _join(F.conv_transpose2d(y, _split_kernel(w), each))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        y, w = ctx.saved_tensors
+        (g,) = grads
+        of_y, of_w, of_bias = ctx.needs_input_grad
+        return (
+            _apply(_Down, g, w, None) if of_y else None,
+            _apply(_Outer, g, y) if of_w else None,
+            _sum(g) if of_bias else None,
+        )
+
+
+class _Outer(Function):
+    """∂F/∂w."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        y = _channels_last(y)
+        if x.shape[1] > FEW:
+            return _weight_gradient(_channels_last(x), y, SIDE, STRIDE, PADDING)
+        return F.pixel_shuffle(_weight_gradient(_split(x), y, SIDE // STRIDE, 1, 0), STRIDE)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        (g,) = grads
+        return (
+            _apply(_Up, y, g, None) if ctx.needs_input_grad[0] else None,
+            _apply(_Down, x, g, None) if ctx.needs_input_grad[1] else None,
+        )
+
+
+class Rectifier(nn.ReLU):
+    """ReLU in place: what comes in must be needed by nobody else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype != torch.bfloat16 or x.device.type != "cpu":
+            return F.relu(x, inplace=True)
+        return _apply(_Rectify, x)
+
+
+class _Rectify(Function):
+    """ReLU of bfloat16 numbers by their bits, which compare with 0 as those of integers do.
+
+    Integers are compared at the speed of memory; bfloat16 is converted and back, which takes
+    several times as long. A NaN whose sign is set becomes 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x.view(torch.int16).clamp_min_(0)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (rectified,) = ctx.saved_tensors
+        return _apply(_Pass, grads[0], rectified)
+
+
+class _Pass(Function):
+    """What comes in where `rectified` is positive, else 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rectified: Tensor) -> Tensor:
+        ctx.save_for_backward(rectified)
+        bits = torch.ops.aten.threshold_backward(
+            x.view(torch.int16), rectified.view(torch.int16), 0
+        )
+        passed: Tensor = bits.view(torch.bfloat16)
+        return passed
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (rectified,) = ctx.saved_tensors
+        return _apply(_Pass, grads[0], rectified), None
+
+
+def _apply(function: type[Function], *arguments: Tensor | None) -> Tensor:
+    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _weight_gradient(x: Tensor, y: Tensor, side: int, stride: int, padding: int) -> Tensor:
+    """Of conv2d with square kernels, (D, C, side, side)."""
+    weight = x.new_empty(y.shape[1], x.shape[1], side, side)
+    gradients = torch.ops.aten.convolution_backward(
+        y, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1,
+        [False, True, False],
+    )  # fmt: skip
+    gradient: Tensor = gradients[1]
+    return gradient
+
+
+def _sum(g: Tensor) -> Tensor:
+    """Over frames and places, (C,)."""
+    if g.shape[1] <= FEW:
+        return g.sum((0, 2, 3))
+    # As a product of matrices: torch's sums of channels that lie last take several times as long.
+    rows = g.permute(0, 2, 3, 1).flatten(0, 2)
+    return (rows.new_ones(1, len(rows)) @ rows)[0]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _split(x: Tensor) -> Tensor:
+    """x with its padding as (B, 4C, h + 1, w + 1): a 4×4 kernel of stride 2 is a 2×2 one of it."""
+    padded = F.pad(x, (PADDING,) * 4)
+    return _channels_last(F.pixel_unshuffle(padded, STRIDE))
+
+
+def _split_kernel(w: Tensor) -> Tensor:
+    """(D, C, 4, 4) as (D, 4C, 2, 2)."""
+    return _channels_last(F.pixel_unshuffle(w, STRIDE))
+
+
+def _join(x: Tensor) -> Tensor:
+    """Inverse of `_split`: (B, C, 2h, 2w)."""
+    joined = F.pixel_shuffle(x, STRIDE)[..., PADDING:-PADDING, PADDING:-PADDING]
+    return _channels_last(joined)
