@@ -25,8 +25,8 @@ from vase_rl.experiments import cli, progress
 from vase_rl.experiments.inspection import latent_roles, latent_traversals
 
 COMMANDS = ("demo", "stream", "train", "evaluate", "inspect", "study", "detect", "explore",
-            "reproduce")  # fmt: skip
-LONG = ("demo", "stream", "train", "study", "detect", "explore", "reproduce")
+            "reproduce", "bench")  # fmt: skip
+LONG = ("demo", "stream", "train", "study", "detect", "explore", "reproduce", "bench")
 """Commands whose help says how long they take."""
 ACTIONS = ("data list", "data fetch", "data verify")
 REACH = "vase_rl/SpriteReach-v0"

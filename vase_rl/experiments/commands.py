@@ -192,6 +192,17 @@ def reproduce(options: argparse.Namespace, arguments: list[str]) -> None:
     print(f"results: {', '.join([str(run.path / 'metrics.json'), *shown])}")
 
 
+def bench(options: argparse.Namespace, arguments: list[str]) -> None:
+    from .bench import BenchSettings, run_bench
+
+    settings = BenchSettings(
+        rounds=options.rounds, quick=options.quick, seed=options.seed, device=options.device
+    )
+    run = run_bench(settings, options.out, arguments)
+    print((run.path / "performance.md").read_text(), end="")
+    print(f"results: {run.path / 'metrics.json'}, {run.path / 'performance.md'}")
+
+
 def data(options: argparse.Namespace, arguments: list[str]) -> None:
     from . import data
 

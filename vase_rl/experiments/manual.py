@@ -207,6 +207,22 @@ to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/ru
 those that they have in common, and what was interrupted goes on where it stopped.
 """
 
+BENCH = """\
+examples:
+  vase-rl bench
+  vase-rl bench --quick --rounds 5 --out runs/bench-quick
+  OMP_NUM_THREADS=1 vase-rl bench --quick --out runs/bench-one-thread
+
+It measures, one after the other in every round: a training step of the paper's network with
+dreaming, in float32 and bfloat16, beside one as it would be written down from the paper, and beside
+the machine's fastest matrix products and convolutions; encoding and the frozen wrapper beside the
+bare forward pass; the most memory of a process; and what a step costs as latents, frames and known
+environments grow. DIR holds metrics.json, with every time, and performance.md, the tables.
+
+On two cores that nothing else uses it takes about ten minutes, --quick about three: an estimate.
+Other work on the machine slows all of it, but not evenly: look at the quartiles.
+"""
+
 DATA = """\
 examples:
   vase-rl data list --data-dir ~/data

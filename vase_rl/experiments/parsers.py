@@ -36,6 +36,7 @@ def add_commands(subparsers: Any) -> None:
     _add_detect(subparsers)
     _add_explore(subparsers)
     _add_reproduce(subparsers)
+    _add_bench(subparsers)
     _add_data(subparsers)
 
 
@@ -236,6 +237,13 @@ def _add_reproduce(subparsers: Any) -> None:
         help="recordings of two worlds for fig4b; without them built-in sprites stand in",
     )  # fmt: skip
     _add_workers(parser)
+
+
+def _add_bench(subparsers: Any) -> None:
+    summary = "speed, as ratios of what is measured side by side in one run"
+    parser = _command(subparsers, "bench", summary, manual.BENCH, commands.bench)
+    add_count(parser, "--rounds", 15, "times that everything is measured", least=2)
+    parser.add_argument("--quick", action="store_true", help="leave out memory and growth")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,158 @@
+"""`vase-rl bench`: the reference computes what the learner computes, and the numbers hold together.
+
+Nothing is compared in speed here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vase_rl import VASEConfig
+from vase_rl.experiments import bench, cli
+from vase_rl.experiments.bench_subjects import dreaming_learner, world
+from vase_rl.experiments.bench_tables import markdown
+from vase_rl.experiments.ceilings import ceiling_work, ceilings, operations
+from vase_rl.experiments.measured import Times, in_turn
+from vase_rl.experiments.reference_step import ReferenceStep
+
+SMALL: dict[str, Any] = dict(
+    image_size=16, filters=(8, 16), hidden=32, latents=5, batch_size=32, dream_batch_size=24
+)
+STEPS = 4
+
+
+def test_the_reference_computes_the_learners_losses() -> None:
+    config = VASEConfig.preset("ablation", **SMALL, mask_updates="entry", masking=False)
+    vase = dreaming_learner(config, 2, seed=0, device="cpu")
+    reference = ReferenceStep(config)
+    # Both take the same steps from here: Adam begins anew, and noise comes from equal states.
+    vase.optimizer.state.clear()
+    assert vase.snapshot is not None
+    for ours, theirs in [(reference.networks, vase.networks), (reference.snapshot, vase.snapshot)]:
+        with torch.no_grad():
+            for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+                mine.copy_(other)
+    reference.generator.set_state(vase.generator.get_state())
+    reference.updates = vase.updates
+    for step in range(STEPS):
+        frames = world(config, 1, config.batch_size, seed=step)
+        expected = reference(frames)
+        losses = vase.practise(frames)
+        assert list(losses) == list(expected)
+        for name, loss in losses.items():
+            assert loss == pytest.approx(expected[name], rel=1e-3, abs=1e-6), (step, name)
+        assert losses["decoder_dreaming"] > 0
+
+
+@pytest.mark.parametrize("preset", ["compact", "dmlab"])
+def test_the_reference_knows_the_papers_losses_only(preset: str) -> None:
+    with pytest.raises(ValueError, match=r"config must be one of the paper's, got"):
+        ReferenceStep(VASEConfig.preset(preset))
+
+
+def test_operations_are_counted_as_by_hand() -> None:
+    config = VASEConfig.preset("ablation", **SMALL)
+    frames = world(config, 1, config.batch_size, seed=0)
+    # Multiplications per frame: two convolutions and the layer between maps and hidden units.
+    first, second = 8 * 8 * 8 * 16 * 1, 4 * 4 * 16 * 16 * 8
+    dense, encoder_heads = 16 * 4 * 4 * 32, 32 * 2 * 5
+    decoder_first, classifier = (5 + 7) * 32, 32 * 7
+    forward = 2 * (first + second + dense) + encoder_heads + decoder_first + classifier
+    # Backward costs twice that, but nothing asks for gradients of frames, of z' and s', or below
+    # the classifier; the decoder's input z has one in the current frames alone.
+    learnt = 3 * forward - first - classifier
+    by_hand = 32 * learnt + 24 * (learnt - decoder_first) + 24 * forward
+    assert operations(lambda: ReferenceStep(config)(frames)) == 2 * by_hand
+
+
+def test_ratios_are_medians_over_rounds() -> None:
+    times = Times({"a": [2.0, 9.0, 8.0, 3.0], "b": [1.0, 3.0, 2.0, 1.0]})
+    assert times.median("a") == 5.5
+    assert times.ratio("a", "b") == 3.0
+    assert times.spread("a", "b") == (2.75, 3.25)
+
+
+def test_everything_is_timed_once_a_round() -> None:
+    order: list[str] = []
+    work = {name: lambda name=name: order.append(name) for name in "xy"}
+    done: list[int] = []
+    times = in_turn(work, 3, lambda: done.append(len(order)))
+    assert {name: len(rounds) for name, rounds in times.rounds.items()} == {"x": 3, "y": 3}
+    assert len(done) == 6
+    last_round = order[done[3] :]
+    assert last_round == sorted(last_round)
+
+
+def test_a_ceiling_is_the_best_rate_of_its_kind() -> None:
+    work = ceiling_work(torch.device("cpu"))
+    seconds = {name: [1.0, 1.0] for name in work}
+    seconds["matrix product 1024, float32"] = [0.01, 0.01]
+    best = ceilings(work, Times(seconds))
+    assert best["float32"]["matrix product"] == pytest.approx(2 * 1024**3 / 0.01)
+    assert best["bfloat16"]["matrix product"] == pytest.approx(2 * 2048**3)
+    assert best["float32"]["convolution"] == pytest.approx(2 * 64 * 256**2 * 9 * 16**2)
+
+
+@pytest.fixture(name="small")
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "GROWTH", {"latents": ({"latents": 4}, {"latents": 6})})
+    monkeypatch.setattr(bench, "FRAMES", (1, 2))
+    monkeypatch.setattr(bench, "ENVIRONMENTS", (1, 2))
+    monkeypatch.setattr(bench.BenchSettings, "config", VASEConfig.preset("ablation", **SMALL))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> None:
+    out = tmp_path / "bench"
+    assert cli.main(["bench", "--quick", "--rounds", "2", "--out", str(out)]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["finished"]
+    assert set(metrics["step"]["rows"]) == {"reference", "float32", "bfloat16"}
+    for row in metrics["step"]["rows"].values():
+        rate = metrics["step"]["operations"] / row["seconds"]
+        assert row["operations_per_second"] == pytest.approx(rate)
+    assert metrics["step"]["rows"]["reference"]["speed_up"] == 1.0
+    assert [r["frames"] for r in metrics["encode"]] == [1, 2, 1, 2]
+    assert [r["environments"] for r in metrics["wrapper"]] == [1, 2, 1, 2]
+    page = (out / "performance.md").read_text()
+    assert page in capsys.readouterr().out
+    assert "vase-rl bench --quick --rounds 2" in page
+
+
+def test_memory_and_growth_have_their_tables() -> None:
+    row = {"what": "latents", "value": 3, "seconds": 0.5, "times_first": 1.0}
+    page = markdown(
+        {
+            "machine": {"processor": "P", "cores": 2, "threads": 2, "accelerator": None,
+                        "system": "S", "date": "D"},
+            "network": VASEConfig().to_dict(), "versions": {"torch": "T"}, "rounds": 2,
+            "command": "vase-rl bench",
+            "step": {"rows": {}, "operations": 10, "ceilings": {"float32": {
+                "matrix product": 1e9, "convolution": 2e9}}},
+            "encode": [], "wrapper": [], "memory": {"": 100, "reference": 1234},
+            "growth": [row, {**row, "value": 6, "times_first": 1.5}],
+        }
+    )  # fmt: skip
+    assert "| nothing but the imports | 100 |" in page
+    assert "| latents | 6 | 500 | 1.50 |" in page
+
+
+@pytest.mark.usefixtures("small")
+def test_growth_is_measured_against_the_first_of_a_kind() -> None:
+    settings = bench.BenchSettings(rounds=2, overrides=SMALL)
+    with bench.Progress(1, "growing") as progress:
+        rows = bench.measure_growth(settings, progress)
+    assert [(r["what"], r["value"]) for r in rows] == [("latents", 4), ("latents", 6)]
+    assert rows[0]["times_first"] == 1.0
+
+
+def test_memory_is_that_of_a_process() -> None:
+    settings = bench.BenchSettings(overrides=SMALL)
+    peaks = [bench.peak_of(name, settings) for name in ("", "reference", "bfloat16")]
+    assert all(peak is None or peak > 0 for peak in peaks)
+    assert np.all(np.diff([peak or 0 for peak in peaks]) >= 0)

@@ -1,0 +1,66 @@
+"""Seconds that things take, measured in turn, so that what slows the machine slows all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Work = Callable[[], object]
+SHORTEST = 2e-3
+"""What takes less is repeated until it takes as long; clocks and loops would tell otherwise."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds per call, by name, round by round."""
+
+    rounds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        """Of all rounds."""
+        return statistics.median(self.rounds[name])
+
+    def ratio(self, name: str, other: str) -> float:
+        """How many times as long `name` takes as `other`: the median over rounds."""
+        pairs = zip(self.rounds[name], self.rounds[other], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+    def spread(self, name: str, other: str) -> tuple[float, float]:
+        """Quartiles of that ratio."""
+        pairs = zip(self.rounds[name], self.rounds[other], strict=True)
+        low, _, high = statistics.quantiles([a / b for a, b in pairs], n=4, method="inclusive")
+        return low, high
+
+
+def in_turn(
+    work: Mapping[str, Work], rounds: int, done: Callable[[], object] = lambda: None
+) -> Times:
+    """Time everything once per round, one after the other, after two calls to warm up.
+
+    Args:
+        work: by name.
+        rounds: 2 or more.
+        done: called after each measurement.
+    """
+    calls = {name: _calls(call) for name, call in work.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, call in work.items():
+            seconds[name].append(_seconds(call, calls[name]))
+            done()
+    return Times(seconds)
+
+
+def _calls(call: Work) -> int:
+    """How many make a measurement."""
+    call()
+    return max(1, round(SHORTEST / max(_seconds(call, 1), 1e-9)))
+
+
+def _seconds(call: Work, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
