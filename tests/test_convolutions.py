@@ -104,3 +104,18 @@ def test_a_trunk_keeps_the_names_of_its_weights():
     assert {name: value.shape for name, value in ours.items()} == {
         name: value.shape for name, value in torchs.items()
     }
+
+
+def test_without_gradients_the_result_is_the_same():
+    torch.manual_seed(0)
+    for layer, x in [
+        (Halving(1, 16), torch.randn(2, 1, 8, 8)),
+        (Halving(1, 16), torch.randn(9, 1, 8, 8)),
+        (Doubling(16, 1), torch.randn(9, 16, 4, 4)),
+        (nn.Sequential(Halving(5, 8), Rectifier()), torch.randn(3, 5, 8, 8)),
+    ]:
+        for dtype in (torch.float32, torch.bfloat16):
+            with torch.no_grad():
+                out = layer(x.to(dtype))
+            assert not out.requires_grad
+            assert torch.equal(out, layer(x.to(dtype)))

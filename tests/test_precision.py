@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def step(precision: str, config: VASEConfig) -> tuple[dict[str, float], dict[str
     ones = torch.ones(2, config.latents, dtype=torch.bool)
     memory = dream(snapshot, [0], ones, ones, torch.Generator().manual_seed(0), config)
     losses = training_losses(
-        networks, x, 1, ones[1], 5.0, 1.0, memory, torch.randn(32, config.latents), config
+        networks, x, 1, ones[1], 0.0, 1.0, memory, torch.randn(32, config.latents), config
     ).by_name
     losses["total"].backward()
     gradients = {name: p.grad for name, p in networks.named_parameters()}
@@ -114,3 +116,20 @@ def test_a_checkpoint_from_before_is_one_of_float32(tmp_path):
     del state["config"]["precision"]
     torch.save(state, tmp_path / "old.pt")
     assert VASE.load(tmp_path / "old.pt").config == tiny(precision="float32")
+
+
+def test_moments_from_before_are_laid_out_as_their_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    vase = VASE(tiny(filters=(8, 8)), seed=0, device="cpu")
+    for _ in range(3):
+        vase.update(bars(rng, 32))
+    state = copy.deepcopy(state_of(vase))
+    moments = [m for p in state["optimizer"]["state"].values() for m in p.values() if m.ndim == 4]
+    assert all(m.is_contiguous(memory_format=torch.channels_last) for m in moments)
+    for values in (state["networks"], *state["optimizer"]["state"].values()):
+        values.update({name: value.contiguous() for name, value in values.items()})
+    torch.save(state, tmp_path / "old.pt")
+    old = VASE.load(tmp_path / "old.pt", device="cpu")
+    for _ in range(3):
+        frames = bars(rng, 32)
+        assert old.update(frames).losses == vase.update(frames).losses

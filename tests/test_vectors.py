@@ -263,7 +263,7 @@ def test_a_seeded_reset_forgets_what_was_seen() -> None:
     twin = env.evaluation(DummyVecEnv(makers(1)))
     for _ in range(2):
         twin.reset()
-        assert [len(row) for row in twin.observer.stream._recent] == [1]
+        assert [len(row) for row in twin.observer.stream._watch._recent] == [1]
         twin.step(actions(1))
 
 

@@ -17,6 +17,7 @@ from vase_rl.reports import UpdateReport
 from vase_rl.shifts import LONG_PERSISTENCE
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
 from vase_rl.wrappers.pixels import resize
+from vase_rl.wrappers.watch import INTERVAL_ALONE, INTERVAL_TOGETHER
 
 
 class Painted(gym.Env[Any, int]):
@@ -533,3 +534,35 @@ def test_frames_of_an_agent_open_a_new_world_only_when_it_changes() -> None:
     assert len(opened) == 2
     assert opened[0] < 256
     assert opened[1] > 3000
+
+
+@pytest.mark.parametrize("environments", [1, 3])
+def test_a_frozen_stream_describes_every_frame_once(
+    environments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    vase = VASE(TINY, seed=0, device="cpu")
+    shape = (TINY.image_size, TINY.image_size, TINY.channels)
+    vase.update(rng.integers(0, 256, (TINY.block_frames, *shape), dtype=np.uint8))
+    described, asked = [], []
+    features, recognise = vase.block_features, vase.recognise
+
+    def count(frames: np.ndarray) -> np.ndarray:
+        described.append(len(frames))
+        return features(frames)
+
+    def check(frames: np.ndarray, known: np.ndarray) -> int:
+        # Small batches sum in another order.
+        np.testing.assert_allclose(known, features(frames), rtol=1e-4, atol=1e-5)
+        asked.append(len(frames))
+        return recognise(frames, known)
+
+    monkeypatch.setattr(vase, "block_features", count)
+    monkeypatch.setattr(vase, "recognise", check)
+    stream = FrameStream(vase, training=False)
+    steps = 3 * TINY.block_frames
+    for _ in range(steps):
+        stream.observe(rng.integers(0, 256, (environments, *shape), dtype=np.uint8))
+    assert sum(described) <= steps * environments
+    interval = INTERVAL_ALONE if environments == 1 else INTERVAL_TOGETHER
+    assert len(asked) == 1 + (steps - 1) // interval

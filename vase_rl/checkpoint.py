@@ -109,6 +109,7 @@ def restore(vase: VASE, state: dict[str, Any]) -> None:
     """Put `state_of` back into a fresh learner of the same configuration."""
     vase.networks.load_state_dict(state["networks"])
     vase.optimizer.load_state_dict(state["optimizer"])
+    _lay_out_moments(vase.optimizer)
     vase.generator.set_state(state["generator"].cpu())
     vase.registry.environments = [_unpack_environment(e) for e in state["environments"]]
     vase.registry.rule.load_state_dict(state["rule"])
@@ -136,6 +137,15 @@ def _check_records(vase: VASE) -> None:
     for vector in [vase.running_atypicality, *(e.latent_mask for e in known)]:
         if vector.shape != (latents,):
             raise ValueError(f"a latent mask has shape {tuple(vector.shape)}, not ({latents},)")
+
+
+def _lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Adam's moments in their weights' order in memory, which the fused kernel takes for granted:
+    in older files the channels come first."""
+    for weight, state in optimizer.state.items():
+        for name, moment in state.items():
+            if moment.shape == weight.shape:
+                state[name] = torch.empty_like(weight.data).copy_(moment)
 
 
 def _pack_environment(environment: Environment) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 SIDE, STRIDE, PADDING = 4, 2, 1
-# x of up to so many channels is rearranged to maps of four times as many, at half the side.
+# x of up to so many channels is rearranged to maps of four times as many, at half the side, unless
+# there are as few frames: then arranging takes longer than it saves.
 FEW = 4
 
 
@@ -29,13 +30,16 @@ class Halving(nn.Conv2d):
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__(channels, filters, SIDE, stride=STRIDE, padding=PADDING)
+        self.weight.data = _channels_last(self.weight.data)
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         if x.device.type != "cpu":
             return F.conv2d(x, weight, bias, STRIDE, PADDING)
-        return _apply(_Down, x, weight, bias)
+        if torch.is_grad_enabled():
+            return _apply(_Down, x, weight, bias)
+        return _down(x, weight, bias)
 
 
 class Doubling(nn.ConvTranspose2d):
@@ -43,24 +47,49 @@ class Doubling(nn.ConvTranspose2d):
 
     def __init__(self, filters: int, channels: int) -> None:
         super().__init__(filters, channels, SIDE, stride=STRIDE, padding=PADDING)
+        self.weight.data = _channels_last(self.weight.data)
 
     def forward(self, y: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
         if y.device.type != "cpu":
             return F.conv_transpose2d(y, weight, bias, STRIDE, PADDING)
-        return _apply(_Up, y, weight, bias)
+        if torch.is_grad_enabled():
+            return _apply(_Up, y, weight, bias)
+        return _up(y, weight, bias)
+
+
+def _down(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    """∂F/∂y, with a bias (D,) or None."""
+    if x.shape[1] > FEW or len(x) <= FEW:
+        return F.conv2d(_channels_last(x), w, bias, STRIDE, PADDING)
+    return F.conv2d(_split(x), _split_kernel(w), bias)
+
+
+def _up(y: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    """∂F/∂x, with a bias (C,) or None."""
+    y = _channels_last(y)
+    if w.shape[1] > FEW:
+        return F.conv_transpose2d(y, w, bias, STRIDE, PADDING)
+    each = None if bias is None else bias.repeat_interleave(STRIDE**2)
+    return _join(F.conv_transpose2d(y, _split_kernel(w), each))
+
+
+def _outer(x: Tensor, y: Tensor) -> Tensor:
+    """∂F/∂w."""
+    y = _channels_last(y)
+    if x.shape[1] > FEW:
+        return _weight_gradient(_channels_last(x), y, SIDE, STRIDE, PADDING)
+    return F.pixel_shuffle(_weight_gradient(_split(x), y, SIDE // STRIDE, 1, 0), STRIDE)
 
 
 class _Down(Function):
-    """∂F/∂y, with a bias (D,) or None."""
+    """`_down`, and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, w)
-        if x.shape[1] > FEW:
-            return F.conv2d(_channels_last(x), w, bias, STRIDE, PADDING)
-        return F.conv2d(_split(x), _split_kernel(w), bias)
+        return _down(x, w, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -75,16 +104,12 @@ class _Down(Function):
 
 
 class _Up(Function):
-    """∂F/∂x, with a bias (C,) or None."""
+    """`_up`, and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(y, w)
-        y = _channels_last(y)
-        if w.shape[1] > FEW:
-            return F.conv_transpose2d(y, w, bias, STRIDE, PADDING)
-        each = None if bias is None else bias.repeat_interleave(STRIDE**2)
-        return _join(F.conv_transpose2d(y, _split_kernel(w), each))
+        return _up(y, w, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -99,15 +124,12 @@ class _Up(Function):
 
 
 class _Outer(Function):
-    """∂F/∂w."""
+    """`_outer`, and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(x, y)
-        y = _channels_last(y)
-        if x.shape[1] > FEW:
-            return _weight_gradient(_channels_last(x), y, SIDE, STRIDE, PADDING)
-        return F.pixel_shuffle(_weight_gradient(_split(x), y, SIDE // STRIDE, 1, 0), STRIDE)
+        return _outer(x, y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -125,7 +147,10 @@ class Rectifier(nn.ReLU):
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype != torch.bfloat16 or x.device.type != "cpu":
             return F.relu(x, inplace=True)
-        return _apply(_Rectify, x)
+        if torch.is_grad_enabled():
+            return _apply(_Rectify, x)
+        x.view(torch.int16).clamp_min_(0)
+        return x
 
 
 class _Rectify(Function):

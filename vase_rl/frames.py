@@ -19,7 +19,7 @@ def to_tensor(frames: Any, config: VASEConfig, device: torch.device) -> Tensor:
             C = `config.channels`.
 
     Returns:
-        float32 (B, C, H, W) in [0, 1].
+        float32 (B, C, H, W) in [0, 1]; the channels lie last in memory.
 
     Raises:
         TypeError: not an array of uint8.
@@ -29,7 +29,7 @@ def to_tensor(frames: Any, config: VASEConfig, device: torch.device) -> Tensor:
     # torch wants memory that it may write to; frames from a replay or a viewer may be read-only.
     writable = np.require(frames, requirements=["C", "W"])
     tensor = torch.from_numpy(writable).to(device)
-    return tensor.permute(0, 3, 1, 2).float().div_(255.0).contiguous()
+    return tensor.permute(0, 3, 1, 2).div(255.0)
 
 
 def check_frames(frames: Any, config: VASEConfig) -> None:

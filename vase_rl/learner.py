@@ -207,15 +207,18 @@ class VASE:
         if isinstance(rule, Persistence):
             yield x, rule.observe(self._verdict(x))
             return
-        for frames, block in self._blocks(x):
+        blocks = self._blocks(self._features(x))
+        for frames, block in zip(x.tensor_split(len(blocks)), blocks, strict=True):
             yield frames, rule.observe(block)
 
-    def _blocks(self, x: Tensor) -> list[tuple[Tensor, Block]]:
+    def _features(self, x: Tensor) -> np.ndarray:
+        features: np.ndarray = self.features(x).cpu().double().numpy()
+        return features
+
+    def _blocks(self, features: np.ndarray) -> list[Block]:
         """A batch cut into as many parts of about `block_frames` as it has."""
-        features = self.features(x).cpu().double().numpy()
-        parts = max(1, len(x) // self.config.block_frames)
-        cut = np.array_split(features, parts)
-        return list(zip(x.tensor_split(parts), map(Block.of, cut), strict=True))
+        parts = max(1, len(features) // self.config.block_frames)
+        return [Block.of(part) for part in np.array_split(features, parts)]
 
     def _verdict(self, x: Tensor) -> int | None:
         present = self.registry.present
@@ -455,7 +458,7 @@ class VASE:
             environment, verdict = self._algorithm_1(x, mean, alpha)
             known, statistics = verdict is not None, nothing
         else:
-            environment, known, statistics = self._explain(x, self.registry.rule)
+            environment, known, statistics = self._explain(self._features(x), self.registry.rule)
         return Inference(
             environment=environment.index,
             known=known,
@@ -466,10 +469,14 @@ class VASE:
             shift_statistics=statistics.astype(np.float32),
         )
 
-    def recognise(self, frames: np.ndarray) -> int:
+    def recognise(self, frames: np.ndarray, features: np.ndarray | None = None) -> int:
         """Index of the known environment that a batch most likely comes from, as `infer` says.
 
         The rule of blocks needs neither encoder nor decoder, so this costs far less than `infer`.
+
+        Args:
+            frames: as for `infer`.
+            features: `block_features` of these frames, where they are at hand already.
 
         Raises:
             RuntimeError: before the first `update`.
@@ -479,18 +486,27 @@ class VASE:
         if isinstance(rule, Persistence):
             return self.infer(frames).environment
         self.registry.require("recognise")
-        return self._explain(to_tensor(frames, self.config, self.device), rule)[0].index
+        features = self.block_features(frames) if features is None else features
+        return self._explain(features, rule)[0].index
+
+    @torch.inference_mode()
+    def block_features(self, frames: np.ndarray) -> np.ndarray:
+        """What the rule of blocks compares of each frame, float64 (B, D); it never changes.
+
+        Raises:
+            TypeError, ValueError: as `frames.to_tensor`.
+        """
+        return self._features(to_tensor(frames, self.config, self.device))
 
     def _explain(
-        self, x: Tensor, rule: ShiftDetector
+        self, features: np.ndarray, rule: ShiftDetector
     ) -> tuple[Environment, bool, np.ndarray[Any, Any]]:
         """The most likely environment of a batch by its blocks, whether it explains it, and how
-        foreign the batch is to every environment.
+        foreign the batch is to every environment, from its features (B, D).
 
         Unlike `update`, no preference for the present environment: readers ask about any frames.
         """
-        blocks = [block for _, block in self._blocks(x)]
-        index, known, statistics = rule.explain(blocks)
+        index, known, statistics = rule.explain(self._blocks(features))
         return self.environments[index], known, np.array(statistics)
 
     @torch.no_grad()

@@ -119,12 +119,12 @@ class Observer:
                 default.
         """
         stream = self.stream
+        latents = stream.latents(frames, environments)
+        if not self.append_environment:
+            return latents
         if environments is None:
             environments = np.full(len(frames), stream.environment)
-        latents = stream.latents(frames, environments)
-        if self.append_environment:
-            return with_environment(latents, environments, stream.vase.config)
-        return latents
+        return with_environment(latents, environments, stream.vase.config)
 
     def refresh(self) -> float:
         """Let a held view take over the learner's weights; nothing changes in a live one.

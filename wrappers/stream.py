@@ -19,13 +19,7 @@ from ..registry import Status
 from ..reports import UpdateReport
 from ..shifts import LONG_PERSISTENCE
 from .view import PolicyView, Precision, View
-
-# Frozen, the environment is inferred from the frames of the last block, every so many frames.
-INFERENCE_INTERVAL = 16
-# ... and the loss that is reported is that of about so many of the last frames, every so many:
-# it needs encoder and decoder, and nothing depends on it.
-LOSS_FRAMES = 8
-LOSS_INTERVAL = 256
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -103,9 +97,7 @@ class FrameStream:
         self._last: np.ndarray | None = None
         self._held: deque[np.ndarray] = deque(maxlen=LONG_PERSISTENCE)
         self._window: deque[np.ndarray] = deque(maxlen=self.config.window_frames)
-        self._recent: list[deque[np.ndarray]] = []
-        self._since_inference = 0
-        self._since_loss = LOSS_INTERVAL
+        self._watch = Watch()
         self._steps_due = 0.0
 
     @property
@@ -180,10 +172,10 @@ class FrameStream:
                 and count as not fresh.
         """
         seen = np.ones(len(frames), dtype=bool) if fresh is None else fresh
-        if ended is not None:
+        if ended is not None and ended.any():
             seen = seen & ~self._dead(frames, ended)
         self._last = frames
-        return self._learn(frames, seen) if self.training else self._watch(frames, seen)
+        return self._learn(frames, seen) if self.training else self._see(frames, seen)
 
     def _dead(self, frames: np.ndarray, ended: np.ndarray) -> np.ndarray:
         dead = np.zeros(len(frames), dtype=bool)
@@ -199,10 +191,11 @@ class FrameStream:
             environments: indices (B,) of the known environments whose masks apply; the present
                 one by default.
         """
-        if environments is None:
-            environments = np.full(len(frames), self.environment)
-        means: np.ndarray = self.view.encode(frames) * self.view.masks()[environments]
-        return means
+        view = self.view
+        one = environments is None
+        mask = view.mask(self.environment) if one else view.masks()[environments]
+        latents: np.ndarray = view.encode(frames) * mask
+        return latents
 
     def refresh(self) -> float:
         """Let a held view take over the learner's weights.
@@ -220,9 +213,7 @@ class FrameStream:
 
     def forget_recent(self) -> None:
         """Drop the frames that the frozen stream infers its environment from."""
-        self._recent.clear()
-        self._since_inference = 0
-        self._since_loss = LOSS_INTERVAL
+        self._watch = Watch()
         self._environment = self.vase.environment
         self.reconstruction_loss = 0.0
 
@@ -295,28 +286,15 @@ class FrameStream:
 
     # ---------------------------------------------------------------- frozen
 
-    def _watch(self, frames: np.ndarray, fresh: np.ndarray) -> Change:
+    def _see(self, frames: np.ndarray, fresh: np.ndarray) -> Change:
         if not self.vase.environments or not fresh.any():
             return NO_CHANGE
-        first = not self._recent
-        if first:
-            share = -(-self.vase.config.block_frames // len(frames))
-            self._recent = [deque(maxlen=share) for _ in frames]
-        for row in np.flatnonzero(fresh):
-            self._recent[row].append(frames[row])
-        self._since_inference += int(fresh.sum())
-        if not first and self._since_inference < INFERENCE_INTERVAL:
+        found = self._watch.observe(self.vase, frames, fresh)
+        if found is None:
             return NO_CHANGE
-        self._since_loss += self._since_inference
-        self._since_inference = 0
-        # Environment by environment: neighbours are compared for how much frames resemble.
-        recent = np.stack([frame for row in self._recent for frame in row])
-        found = self.vase.recognise(recent)
         shift = found != self.environment
         self._environment = found
-        if shift or self._since_loss >= LOSS_INTERVAL:
-            self._since_loss = 0
-            share = -(-LOSS_FRAMES // len(self._recent))
-            last = [frame for row in self._recent for frame in list(row)[-share:]]
-            self.reconstruction_loss = self.vase.reconstruction_loss(np.stack(last), found)
+        loss = self._watch.loss(self.vase, found, shift)
+        if loss is not None:
+            self.reconstruction_loss = loss
         return Change(shift=shift)

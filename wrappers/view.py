@@ -12,6 +12,7 @@ from torch import nn
 from ..environments import Environment
 from ..frames import to_tensor
 from ..learner import VASE
+from ..precision import dtype_of
 
 View = Literal["live", "held", "average"]
 Precision = Literal["float32", "bfloat16"]
@@ -27,7 +28,8 @@ class PolicyView:
         kind: "live", the learner's encoder; "held", a copy that stays as it is until `refresh`;
             "average", a copy that follows the learner's by an exponential moving average. A held
             view holds the masks too, of the environments known when it was refreshed.
-        precision: of the layers below the posterior: "float32" or "bfloat16".
+        precision: of the layers below the posterior: "float32" or "bfloat16"; where the learner
+            computes in bfloat16, so does the view.
 
     Raises:
         ValueError: `kind` or `precision` is none of these.
@@ -54,11 +56,12 @@ class PolicyView:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Posterior means (B, N) of frames uint8 (B, H, W, C), no mask applied."""
         x = to_tensor(frames, self.vase.config, self.vase.device)
-        if self.precision == "float32":
+        learnt_in = dtype_of(self.encoder.precision, self.vase.device)
+        if self.precision == "float32" and learnt_in == torch.float32:
             features = self.encoder.features(x)
         else:
             features = self._rounded_trunk()(x.bfloat16()).float()
-        means: np.ndarray = self.encoder.heads(features)[0].cpu().numpy()
+        means: np.ndarray = self.encoder.mean(features).cpu().numpy()
         return means
 
     def _rounded_trunk(self) -> nn.Module:
@@ -70,6 +73,13 @@ class PolicyView:
             self._rounded = rounded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._rounded_at = self.vase.updates
         return self._rounded
+
+    def mask(self, environment: int) -> np.ndarray:
+        """aˢ of one known environment, bool (N,), to be read only; all ones before the first."""
+        if self.kind == "held" or not self.vase.environments:
+            mask: np.ndarray = self.masks()[environment]
+            return mask
+        return self.vase.environments[environment].latent_mask.cpu().numpy()
 
     def masks(self) -> np.ndarray:
         """aˢ of every known environment, bool (K, N); all ones before the first."""

@@ -37,8 +37,8 @@ PRESET = "ablation"
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 FRAMES = (1, 8, 64)
 ENVIRONMENTS = (1, 8)
-WRAPPED_STEPS = 16
-"""Of a measurement of the wrapper: it asks for the world every sixteenth frame."""
+WRAPPED_STEPS = 64
+"""Of a measurement of the wrapper: it asks for the world every 16 or 32 steps."""
 GROWTH: dict[str, tuple[dict[str, Any], ...]] = {
     "latents": tuple({"latents": n} for n in (12, 24, 48, 96)),
     "image_size": tuple({"image_size": n} for n in (32, 64, 128)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ import torch
 
 from ..config import VASEConfig
 from ..learner import VASE
-from ..precision import Precision
+from ..precision import Precision, dtype_of
 from ..wrappers import VASEObservationWrapper, VASEVectorObservationWrapper
 from .measured import Work
 
@@ -96,8 +97,10 @@ def wrapped_work(vase: VASE, environments: int, steps: int, seed: int) -> dict[s
 
 
 def bare_forward(vase: VASE, frames: int) -> Work:
-    """The encoder on float frames that are in place, and nothing around it."""
-    config, encoder = vase.config, vase.networks.encoder
+    """The encoder on float frames that are in place, its weights rounded before."""
+    config = vase.config
+    encoder = copy.deepcopy(vase.networks.encoder)
+    encoder.trunk.to(dtype_of(encoder.precision, vase.device))
     size = config.image_size
     x = torch.rand(frames, config.channels, size, size, device=vase.device)
 
