@@ -14,6 +14,7 @@ import torch
 
 from vase_rl import VASEConfig
 from vase_rl.experiments import bench, cli
+from vase_rl.experiments.bench_layers import layer_operations
 from vase_rl.experiments.bench_subjects import dreaming_learner, world
 from vase_rl.experiments.bench_tables import markdown
 from vase_rl.experiments.ceilings import ceiling_work, ceilings, operations
@@ -70,6 +71,13 @@ def test_operations_are_counted_as_by_hand() -> None:
     assert operations(lambda: ReferenceStep(config)(frames)) == 2 * by_hand
 
 
+def test_operations_of_layers_are_those_of_their_kernels() -> None:
+    config = VASEConfig.preset("ablation", **SMALL)
+    first, second = 8 * 8 * 8 * 16 * 1, 4 * 4 * 16 * 16 * 8
+    expected = [2 * first, 3 * second, 3 * second, 3 * first]
+    assert layer_operations(config) == [2 * (32 + 24) * count for count in expected]
+
+
 def test_ratios_are_medians_over_rounds() -> None:
     times = Times({"a": [2.0, 9.0, 8.0, 3.0], "b": [1.0, 3.0, 2.0, 1.0]})
     assert times.median("a") == 5.5
@@ -117,6 +125,8 @@ def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> No
         rate = metrics["step"]["operations"] / row["seconds"]
         assert row["operations_per_second"] == pytest.approx(rate)
     assert metrics["step"]["rows"]["reference"]["speed_up"] == 1.0
+    labels = ["down 1 → 8", "down 8 → 16", "up 16 → 8", "up 8 → 1", "all"]
+    assert [row["layer"] for row in metrics["step"]["layers"]] == 2 * labels
     assert [r["frames"] for r in metrics["encode"]] == [1, 2, 1, 2]
     assert [r["environments"] for r in metrics["wrapper"]] == [1, 2, 1, 2]
     page = (out / "performance.md").read_text()
@@ -132,7 +142,7 @@ def test_memory_and_growth_have_their_tables() -> None:
                         "system": "S", "date": "D"},
             "network": VASEConfig().to_dict(), "versions": {"torch": "T"}, "rounds": 2,
             "command": "vase-rl bench",
-            "step": {"rows": {}, "operations": 10, "ceilings": {"float32": {
+            "step": {"rows": {}, "layers": [], "operations": 10, "ceilings": {"float32": {
                 "matrix product": 1e9, "convolution": 2e9}}},
             "encode": [], "wrapper": [], "memory": {"": 100, "reference": 1234},
             "growth": [row, {**row, "value": 6, "times_first": 1.5}],

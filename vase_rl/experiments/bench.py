@@ -17,6 +17,7 @@ from ..config import VASEConfig
 from ..devices import resolve_device
 from ..files import write_whole
 from ..precision import Precision
+from .bench_layers import layer_rows, layer_work
 from .bench_subjects import (
     dreaming_learner,
     encode_work,
@@ -125,12 +126,17 @@ def measure_step(settings: BenchSettings, progress: Progress) -> dict[str, Any]:
     for precision in PRECISIONS:
         exact = with_precision(config, precision)
         steps[precision] = step_work(dreaming_learner(exact, 2, seed, settings.device), seed)
-    products = ceiling_work(device)
-    times = in_turn({**steps, **products}, settings.rounds, progress.advance)
+    products, layers = ceiling_work(device), layer_work(config, device)
+    times = in_turn({**steps, **products, **layers}, settings.rounds, progress.advance)
     best = ceilings(products, times)
     needed = operations(next(iter(steps.values())))
-    rows = {name: _step_row(name, times, needed, best) for name in steps}
-    return {"operations": needed, "ceilings": best, "rows": rows, "times": times.rounds}
+    return {
+        "operations": needed,
+        "ceilings": best,
+        "rows": {name: _step_row(name, times, needed, best) for name in steps},
+        "layers": layer_rows(config, Times({n: times.rounds[n] for n in layers}), best),
+        "times": times.rounds,
+    }
 
 
 def reference_work(config: VASEConfig, seed: int) -> Work:
@@ -238,7 +244,7 @@ def measure_growth(settings: BenchSettings, progress: Progress) -> list[dict[str
 def _measurements(section: str, settings: BenchSettings) -> int:
     """How many a section makes, for the one who waits."""
     each = {
-        "step": 1 + len(PRECISIONS) + 4 * len(DTYPES),
+        "step": 1 + len(PRECISIONS) + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
         "encode": 2 * len(PRECISIONS) * len(FRAMES),
         "wrapper": 3 * len(PRECISIONS) * len(ENVIRONMENTS),
         "growth": sum(map(len, GROWTH.values())),

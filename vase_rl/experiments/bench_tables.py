@@ -65,7 +65,18 @@ def _step(step: Mapping[str, Any]) -> str:
         f"{_table(head, rows)}\n\nA step takes {step['operations'] / 1e9:.1f} Gop, counted in its "
         "matrix products and convolutions. Ceilings, each dtype's own:\n\n"
         + _table(["measured ceiling, Gop/s", *step["ceilings"]], ceilings)
+        + "\n\nThe step's convolutions, forward and backward, each by itself on current frames and "
+        "dreams together; shares are of the higher ceiling. A step cannot come nearer to it than "
+        "all of them do:\n\n" + _layers(step["layers"])
     )
+
+
+def _layers(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ["convolution", "precision", "Gop", "ms", "of the ceiling"],
+        ([r["layer"], r["precision"], f"{r['operations'] / 1e9:.2f}", f"{1e3 * r['seconds']:.1f}",
+          f"{r['share_of_ceiling']:.0%}"] for r in rows),
+    )  # fmt: skip
 
 
 def _encode(rows: Sequence[Mapping[str, Any]]) -> str:
