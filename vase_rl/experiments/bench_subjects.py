@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..config import VASEConfig
+from ..frames import to_tensor
 from ..learner import VASE
 from ..precision import Precision, dtype_of
 from ..wrappers import VASEObservationWrapper, VASEVectorObservationWrapper
@@ -98,11 +99,9 @@ def wrapped_work(vase: VASE, environments: int, steps: int, seed: int) -> dict[s
 
 def bare_forward(vase: VASE, frames: int) -> Work:
     """The encoder on float frames that are in place, its weights rounded before."""
-    config = vase.config
     encoder = copy.deepcopy(vase.networks.encoder)
     encoder.trunk.to(dtype_of(encoder.precision, vase.device))
-    size = config.image_size
-    x = torch.rand(frames, config.channels, size, size, device=vase.device)
+    x = to_tensor(world(vase.config, vase.environment, frames, seed=0), vase.config, vase.device)
 
     def forward() -> object:
         with torch.inference_mode():
