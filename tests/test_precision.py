@@ -15,6 +15,7 @@ from vase_rl.dreaming import dream
 from vase_rl.networks import VASENetworks
 from vase_rl.objective import training_losses
 from vase_rl.precision import dtype_of, multiplies_bfloat16
+from vase_rl.wrappers.view import PolicyView
 
 CPU = torch.device("cpu")
 LOSS_TOLERANCE = 0.02
@@ -133,3 +134,25 @@ def test_moments_from_before_are_laid_out_as_their_weights(tmp_path):
     for _ in range(3):
         frames = bars(rng, 32)
         assert old.update(frames).losses == vase.update(frames).losses
+
+
+@pytest.mark.parametrize("kind", ["live", "held", "average"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_view_computes_as_the_learner_does(kind, precision):
+    rng = np.random.default_rng(0)
+    vase = VASE(tiny(precision=precision), seed=0, device="cpu")
+    for world in (bars, checkers):
+        for _ in range(8):
+            vase.update(world(rng, 32))
+    view = PolicyView(vase, kind)
+    frames = checkers(rng, 16)
+    # Rounded before or when they are used: the weights are the same.
+    np.testing.assert_allclose(view.encode(frames), vase.encode(frames)[0], rtol=1e-5, atol=1e-5)
+    for environment, mask in enumerate(view.masks()):
+        assert np.array_equal(view.mask(environment), mask)
+    assert len(view.masks()) == 2
+
+
+def test_before_the_first_world_a_view_masks_nothing():
+    view = PolicyView(VASE(tiny(), seed=0, device="cpu"))
+    assert view.mask(0).all()
