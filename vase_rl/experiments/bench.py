@@ -47,6 +47,8 @@ GROWTH: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """What grows, and how far, everything else being the paper's."""
 REFERENCE = "reference"
+PROCESSES = ("", REFERENCE, *PRECISIONS)
+"""Whose memory is measured; the first takes no steps."""
 WRITTEN = ("performance.md",)
 
 
@@ -83,7 +85,7 @@ def run_bench(settings: BenchSettings, out: str | Path, arguments: list[str]) ->
         "wrapper": lambda progress: measure_wrapper(settings, progress),
     }
     if not settings.quick:
-        sections["memory"] = lambda progress: measure_memory(settings)
+        sections["memory"] = lambda progress: measure_memory(settings, progress)
         sections["growth"] = lambda progress: measure_growth(settings, progress)
     for name, measure in sections.items():
         with Progress(_measurements(name, settings), f"bench {name}", "measurements") as progress:
@@ -199,12 +201,14 @@ def _learners(settings: BenchSettings) -> Iterable[tuple[str, Any]]:
         yield precision, dreaming_learner(config, 2, settings.seed, settings.device)
 
 
-def measure_memory(settings: BenchSettings) -> dict[str, int | None]:
+def measure_memory(settings: BenchSettings, progress: Progress) -> dict[str, int | None]:
     """The most memory of a process that takes training steps, in MiB, each in its own."""
+    peaks = {}
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return {
-            name: pool.apply(peak_of, (name, settings)) for name in ("", REFERENCE, *PRECISIONS)
-        }
+        for name in PROCESSES:
+            peaks[name] = pool.apply(peak_of, (name, settings))
+            progress.advance()
+    return peaks
 
 
 def peak_of(name: str, settings: BenchSettings) -> int | None:
@@ -248,6 +252,5 @@ def _measurements(section: str, settings: BenchSettings) -> int:
         "encode": 2 * len(PRECISIONS) * len(FRAMES),
         "wrapper": 3 * len(PRECISIONS) * len(ENVIRONMENTS),
         "growth": sum(map(len, GROWTH.values())),
-        "memory": 0,
     }
-    return each[section] * settings.rounds
+    return len(PROCESSES) if section == "memory" else each[section] * settings.rounds
