@@ -35,6 +35,11 @@ def blobs(places: np.ndarray, levels: np.ndarray | float = 200.0, width: float =
     return bright.byte().permute(0, 2, 3, 1).numpy()
 
 
+def anywhere(rng: np.random.Generator, count: int = 64) -> np.ndarray:
+    """Frames of blobs that lie anywhere."""
+    return blobs(rng.random((count, 2)), rng.uniform(140, 220, count))
+
+
 def still(rng: np.random.Generator, count: int = 64) -> np.ndarray:
     """Frames of another world: wider blobs, and all in the middle."""
     return blobs(np.full((count, 2), 0.5), rng.uniform(140, 220, count), 2.0)
