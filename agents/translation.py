@@ -19,7 +19,7 @@ def translated(x_BCHW: Tensor, shift_B2: Tensor) -> Tensor:
         x_BCHW: pictures in [0, 1]; black comes in where one ends.
         shift_B2: to the right and downwards, in parts of the picture's width and height. What
             would leave the picture stops at its sides; the gradient is that of the stop, so that
-            a policy finds back.
+            a policy finds back, less what asks for still farther, which would never be granted.
 
     Returns:
         (B, C, H, W), differentiable in the shift.
@@ -27,7 +27,12 @@ def translated(x_BCHW: Tensor, shift_B2: Tensor) -> Tensor:
     # kornia takes a while to load, and most users of this package never move a picture.
     from kornia.geometry.transform import translate
 
-    stopped = shift_B2 + (stopped_at_sides(x_BCHW, shift_B2) - shift_B2).detach()
+    beyond = (shift_B2 - stopped_at_sides(x_BCHW, shift_B2)).detach()
+    stopped = shift_B2 - beyond
+    if stopped.requires_grad:
+        stopped.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: gradient.where(gradient * beyond >= 0, 0)
+        )
     moved: Tensor = translate(x_BCHW, stopped * _sides(x_BCHW))
     return moved
 

@@ -49,6 +49,24 @@ def test_the_gradient_of_a_translation_is_that_of_the_picture() -> None:
     assert shift.grad[0, 0].item() == pytest.approx(numeric.item(), rel=0.02)
 
 
+def test_no_gradient_asks_for_more_than_the_sides_allow() -> None:
+    x = torch.from_numpy(blobs(np.array([[0.4, 0.6]]))).permute(0, 3, 1, 2) / 255
+    far = torch.tensor([[0.9, 0.0]])
+    stop = stopped_at_sides(x, far)
+
+    def gradient(at: torch.Tensor, sign: int) -> float:
+        shift = at.clone().requires_grad_()
+        (sign * translated(x, shift) * torch.linspace(0, 1, SIZE)).sum().backward()
+        assert shift.grad is not None
+        return shift.grad[0, 0].item()
+
+    # Descent moves it back, and no farther out than it is.
+    assert gradient(far, 1) == pytest.approx(gradient(stop, 1))
+    assert gradient(far, 1) > 0.1
+    assert gradient(stop, -1) < -0.1
+    assert gradient(far, -1) == 0
+
+
 def test_control_is_of_latents_that_the_place_explains() -> None:
     vase = knowing_learner()
     control = Control(5, 0.6, torch.Generator().manual_seed(0), vase.device)
