@@ -15,8 +15,9 @@ from .translation import carried_out
 
 MEMORY = 100
 """Batches that the averages remember."""
-NOISE_FLOOR = 0.05
-"""Least share of a latent's variance that counts as beyond control: none is known exactly."""
+RIDGE = 1.0
+"""What is added to W's diagonal in M, in parts of each latent's variance. Where the position is
+folded, a direction that hardly differs at one place may still not tell one place from another."""
 
 
 class Control:
@@ -68,14 +69,14 @@ class Control:
     def metric(self, attended: Tensor) -> Tensor:
         """M, (N, N), of the distance dᵀMd: W⁻¹BW⁻¹ of the attended latents, 0 for the others.
 
-        With B between and W within places: signal over noise along every direction of latents, as
-        in Fisher's discriminant. Its trace is the number of attended latents.
+        With B between and W within places, W with a ridge: signal over noise along every direction
+        of latents, as in Fisher's discriminant. Its trace is the number of attended latents.
         """
         both = attended[:, None] & attended
         total = (self.between_NN + self.within_NN).diagonal().clamp(min=1e-6)
-        noise = self.within_NN + NOISE_FLOOR * total.diag()
+        noise = self.within_NN + RIDGE * total.diag()
         noise = torch.where(both, noise, torch.eye(len(total), device=total.device))
-        # Unlike `inv`, this waits for no device; the floor keeps the matrix regular.
+        # Unlike `inv`, this waits for no device; the ridge keeps the matrix regular.
         inverse = torch.linalg.inv_ex(noise)[0]
         metric: Tensor = inverse @ (self.between_NN * both) @ inverse
         return metric * attended.sum() / metric.trace().clamp(min=1e-6)
