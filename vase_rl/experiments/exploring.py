@@ -34,10 +34,12 @@ TEST_FRAMES = 1000
 READER_FRAMES, READER_STEPS = 4000, 1500
 PRESET = "compact-detail"
 OVERRIDES: dict[str, Any] = dict(
-    beta=0.3, capacity_start=40.0, capacity_max=40.0, learning_rate=2e-3
-)
+    beta=0.3, capacity_start=40.0, capacity_max=40.0, learning_rate=2e-3,
+    encoder_dreaming_weight=8.0, decoder_dreaming_weight=2.0,
+)  # fmt: skip
 """At β = 1 a short visit ends with little more than the position in the latents, and no classifier
-of moving digits learns much, whatever it has seen."""
+of moving digits learns much, whatever it has seen. At this learning rate, and with more in the
+latents, it takes more to hold them."""
 
 EXPLORER = ExplorerConfig(share=0.75, policy_steps=4)
 """Every batch is moved three times: a visit is short, and what stands still is soon known."""
