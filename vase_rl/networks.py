@@ -57,11 +57,6 @@ class Encoder(nn.Module):
         limited = log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
         return mean, torch.exp(0.5 * limited)
 
-    def mean(self, features_BF: Tensor) -> Tensor:
-        """The first of `heads` alone."""
-        means: Tensor = self.posterior(features_BF).chunk(2, dim=1)[0]
-        return means
-
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         return self.heads(self.features(x_BCHW))
 

@@ -56,12 +56,12 @@ class PolicyView:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Posterior means (B, N) of frames uint8 (B, H, W, C), no mask applied."""
         x = to_tensor(frames, self.vase.config, self.vase.device)
-        learnt_in = dtype_of(self.encoder.precision, self.vase.device)
+        learnt_in = dtype_of(self.vase.config.precision, self.vase.device)
         if self.precision == "float32" and learnt_in == torch.float32:
             features = self.encoder.features(x)
         else:
             features = self._rounded_trunk()(x.bfloat16()).float()
-        means: np.ndarray = self.encoder.mean(features).cpu().numpy()
+        means: np.ndarray = self.encoder.heads(features)[0].cpu().numpy()
         return means
 
     def _rounded_trunk(self) -> nn.Module:
