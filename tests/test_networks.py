@@ -11,8 +11,9 @@ from torch import nn
 from worlds import tiny
 
 from vase_rl import VASEConfig
+from vase_rl.convolutions import Doubling, Halving
 from vase_rl.distributions import expected_pixels
-from vase_rl.networks import LOG_VARIANCE_LIMIT, VASENetworks
+from vase_rl.networks import LOG_VARIANCE_LIMIT, VASENetworks, initialise
 
 CONFIGS = {
     "paper": VASEConfig.preset("ablation"),
@@ -127,3 +128,15 @@ def test_a_black_first_batch_leaves_a_finite_bias():
     decoder = VASENetworks(config).decoder
     decoder.centre_on(torch.zeros(2, 1, 8, 8), config)
     assert decoder.output.bias.isfinite().all()
+
+
+def test_weights_are_drawn_whatever_their_order_in_memory():
+    for ours, plain in [
+        (Halving(3, 8), nn.Conv2d(3, 8, 4)),
+        (Doubling(8, 3), nn.ConvTranspose2d(8, 3, 4, stride=2)),
+    ]:
+        for layer in (ours, plain):
+            torch.manual_seed(0)
+            initialise(layer)
+        assert torch.equal(ours.weight, plain.weight)
+        assert ours.weight.is_contiguous(memory_format=torch.channels_last)

@@ -135,7 +135,11 @@ def initialise(module: nn.Module, gain: float = math.sqrt(2.0)) -> None:
     """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         assert module.bias is not None
-        nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
+        # Drawn in the order of the dimensions, whatever their order in memory: equal seeds draw
+        # equal weights.
+        drawn = torch.empty_like(module.weight.data, memory_format=torch.contiguous_format)
+        nn.init.normal_(drawn, std=gain / math.sqrt(_fan_in(module)))
+        module.weight.data.copy_(drawn)
         nn.init.zeros_(module.bias)
 
 
