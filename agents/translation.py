@@ -31,7 +31,7 @@ def translated(x_BCHW: Tensor, shift_B2: Tensor) -> Tensor:
     stopped = shift_B2 - beyond
     if stopped.requires_grad:
         stopped.register_hook(  # type: ignore[no-untyped-call]
-            lambda gradient: gradient.where(gradient * beyond >= 0, 0)
+            lambda gradient: gradient.masked_fill(gradient * beyond < 0, 0)
         )
     moved: Tensor = translate(x_BCHW, stopped * _sides(x_BCHW))
     return moved

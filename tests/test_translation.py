@@ -67,6 +67,16 @@ def test_no_gradient_asks_for_more_than_the_sides_allow() -> None:
     assert gradient(far, -1) == 0
 
 
+def test_a_gradient_that_is_no_number_stays_none() -> None:
+    """Or a policy that diverges would seem to have nothing left to learn."""
+    x = torch.from_numpy(blobs(np.array([[0.4, 0.6]]))).permute(0, 3, 1, 2) / 255
+    for at in (0.01, 0.9):
+        shift = torch.full((1, 2), at, requires_grad=True)
+        (translated(x, shift) * torch.nan).sum().backward()
+        assert shift.grad is not None
+        assert shift.grad.isnan().all()
+
+
 def test_control_is_of_latents_that_the_place_explains() -> None:
     vase = knowing_learner()
     control = Control(5, 0.6, torch.Generator().manual_seed(0), vase.device)
