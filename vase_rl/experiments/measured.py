@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 Work = Callable[[], object]
 SHORTEST = 2e-3
 """What takes less is repeated until it takes as long; clocks and loops would tell otherwise."""
@@ -60,7 +62,17 @@ def _calls(call: Work) -> int:
 
 
 def _seconds(call: Work, calls: int) -> float:
+    _settle()
     start = time.perf_counter()
     for _ in range(calls):
         call()
+    _settle()
     return (time.perf_counter() - start) / calls
+
+
+def _settle() -> None:
+    """Wait for what accelerators were given to do: they answer before it is done."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    if torch.backends.mps.is_available():
+        torch.mps.synchronize()
