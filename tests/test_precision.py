@@ -82,6 +82,25 @@ def test_weights_latents_and_moments_stay_float32():
     assert {m.dtype for m in moments} == {torch.float32}
 
 
+@pytest.mark.parametrize("what", ["weight", "gradient"])
+@pytest.mark.parametrize("layer", ["encoder.trunk.0", "decoder.trunk.5"])
+def test_what_is_no_number_stops_the_training_in_bfloat16(layer, what):
+    """ReLU hides it from the losses."""
+    rng = np.random.default_rng(0)
+    vase = VASE(tiny(filters=(8, 8), precision="bfloat16"), seed=0, device="cpu")
+    vase.update(bars(rng, 32))
+    weight = vase.networks.get_parameter(f"{layer}.weight")
+    if what == "weight":
+        weight.data[0, 0, 0, 0] = torch.nan
+    else:
+        weight.register_hook(lambda gradient: gradient * torch.nan)
+    before = copy.deepcopy(vase.networks.state_dict())
+    with pytest.raises(FloatingPointError, match=r"diverged: a (weight|gradient) of '.*' is not"):
+        vase.update(bars(rng, 32))
+    for name, value in vase.networks.state_dict().items():
+        assert value.nan_to_num().equal(before[name].nan_to_num())
+
+
 def test_used_latents_are_estimated_in_bfloat16():
     rng = np.random.default_rng(0)
     vase = VASE(tiny(precision="bfloat16"), seed=0, device="cpu")

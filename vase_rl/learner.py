@@ -24,7 +24,7 @@ from .fixed_features import FixedFeatures
 from .frames import to_frames, to_tensor
 from .inference import Persistence, algorithm_1
 from .latents import atypicality, entry_mask, hysteresis_mask, tolerated_noise, used_latents
-from .networks import VASENetworks
+from .networks import VASENetworks, require_finite
 from .objective import training_losses
 from .registry import Registry, Status
 from .reports import Inference, UpdateReport
@@ -130,7 +130,8 @@ class VASE:
 
         Raises:
             TypeError, ValueError: as `frames.to_tensor`.
-            FloatingPointError: a loss is not finite; the weights stay as they were.
+            FloatingPointError: a loss is not finite or, on a processor in bfloat16, a weight or its
+                gradient; the weights stay as they were.
         """
         x = to_tensor(frames, self.config, self.device)
         before, known, status = self.environment, len(self.environments), self.status
@@ -173,7 +174,8 @@ class VASE:
         Raises:
             RuntimeError: before the first `update`.
             TypeError, ValueError: as `frames.to_tensor`.
-            FloatingPointError: a loss is not finite; the weights stay as they were.
+            FloatingPointError: a loss is not finite or, on a processor in bfloat16, a weight or its
+                gradient; the weights stay as they were.
         """
         self.registry.require("practise")
         losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
@@ -307,6 +309,8 @@ class VASE:
         losses = _finite(step.by_name)
         self.optimizer.zero_grad(set_to_none=True)
         step.by_name["total"].backward()  # type: ignore[no-untyped-call]
+        if self.device.type == "cpu" and self.config.precision != "float32":
+            require_finite(self.networks)
         self.optimizer.step()
         self.updates += 1
         present.updates += 1

@@ -153,6 +153,18 @@ def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
     return layer.in_channels * window
 
 
+def require_finite(networks: nn.Module) -> None:
+    """Raise FloatingPointError where a weight or its gradient is not finite.
+
+    For networks in bfloat16 on a processor: there `convolutions.Rectifier` turns what is no number
+    into 0, so that the losses do not tell.
+    """
+    for name, weight in networks.named_parameters():
+        for what, values in (("weight", weight.detach()), ("gradient", weight.grad)):
+            if values is not None and not math.isfinite(values.sum()):
+                raise FloatingPointError(f"training diverged: a {what} of {name!r} is not finite")
+
+
 def smallest_side(config: VASEConfig) -> int:
     """Height and width of the last convolution's output."""
     stride: int = config.space_to_depth * 2 ** len(config.filters)
