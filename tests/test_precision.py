@@ -101,6 +101,18 @@ def test_what_is_no_number_stops_the_training_in_bfloat16(layer, what):
         assert value.nan_to_num().equal(before[name].nan_to_num())
 
 
+def test_a_callers_autocast_does_not_reach_the_convolutions():
+    losses = []
+    for enabled in (False, True):
+        rng = np.random.default_rng(0)
+        vase = VASE(tiny(), seed=0, device="cpu")
+        for _ in range(3):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                report = vase.update(bars(rng, 32))
+        losses.append(report.losses["total"])
+    assert losses[1] == pytest.approx(losses[0], rel=LOSS_TOLERANCE)
+
+
 def test_used_latents_are_estimated_in_bfloat16():
     rng = np.random.default_rng(0)
     vase = VASE(tiny(precision="bfloat16"), seed=0, device="cpu")

@@ -192,7 +192,10 @@ class _Pass(Function):
 
 
 def _apply(function: type[Function], *arguments: Tensor | None) -> Tensor:
-    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    # What comes in says in which numbers, here as in the backward pass, which no caller's autocast
+    # reaches.
+    with torch.autocast("cpu", enabled=False):
+        result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
 
 
