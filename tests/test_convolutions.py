@@ -119,3 +119,14 @@ def test_without_gradients_the_result_is_the_same():
                 out = layer(x.to(dtype))
             assert not out.requires_grad
             assert torch.equal(out, layer(x.to(dtype)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_exported_holds_for_batches_of_any_size(dtype):
+    torch.manual_seed(0)
+    layers = nn.Sequential(Halving(1, 8), Rectifier(), Doubling(8, 1))
+    many, few = torch.rand(9, 1, 8, 8).to(dtype), torch.rand(2, 1, 8, 8).to(dtype)
+    sizes = ({0: torch.export.Dim("frames", min=1, max=64)},)
+    exported = torch.export.export(layers, (many,), dynamic_shapes=sizes).module()
+    for x in (many, few):
+        torch.testing.assert_close(exported(x), layers(x))

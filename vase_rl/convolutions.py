@@ -35,7 +35,7 @@ class Halving(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        if x.device.type != "cpu":
+        if _plainly(x):
             return F.conv2d(x, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
             return _apply(_Down, x, weight, bias)
@@ -52,11 +52,17 @@ class Doubling(nn.ConvTranspose2d):
     def forward(self, y: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
-        if y.device.type != "cpu":
+        if _plainly(y):
             return F.conv_transpose2d(y, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
             return _apply(_Up, y, weight, bias)
         return _up(y, weight, bias)
+
+
+def _plainly(x: Tensor) -> bool:
+    """Whether torch's own layers are to be used: elsewhere they are fast, and what is exported is
+    to hold for batches of any size."""
+    return x.device.type != "cpu" or torch.compiler.is_compiling()
 
 
 def _down(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
