@@ -144,6 +144,16 @@ def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> No
     assert "vase-rl bench --quick --rounds 2" in page
 
 
+def test_where_the_reference_does_not_run_it_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = []
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(bench, "resolve_device", lambda _, name=device: torch.device(name))
+        counts.append(bench._measurements("step", bench.BenchSettings(rounds=3)))
+    assert counts[0] - counts[1] == 3
+
+
 def test_memory_and_growth_have_their_tables() -> None:
     row = {"what": "latents", "value": 3, "seconds": 0.5, "times_first": 1.0}
     page = markdown(

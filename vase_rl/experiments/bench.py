@@ -258,8 +258,10 @@ def measure_growth(settings: BenchSettings, progress: Progress) -> list[dict[str
 
 def _measurements(section: str, settings: BenchSettings) -> int:
     """How many a section makes, for the one who waits."""
+    # The reference computes on the processor only.
+    steps = len(PRECISIONS) + (resolve_device(settings.device).type == "cpu")
     each = {
-        "step": 1 + len(PRECISIONS) + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
+        "step": steps + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
         "encode": 2 * len(PRECISIONS) * len(FRAMES),
         "wrapper": 3 * len(PRECISIONS) * len(ENVIRONMENTS),
         "growth": sum(map(len, GROWTH.values())),
