@@ -164,7 +164,8 @@ class FrameStream:
         """Take in the frames of one step, one per parallel environment.
 
         Args:
-            frames: uint8 (E, H, W, C); E never changes.
+            frames: uint8 (E, H, W, C); E never changes. They are kept, not copied: an array that
+                is written into again must be copied by the caller.
             fresh: bool (E,), which of them have not been seen before; all by default. The others
                 are neither tested nor learnt from.
             ended: bool (E,), which of them are the last of their episode; none by default. Those
