@@ -164,12 +164,12 @@ def goal_agent(
 
 
 def _attended(env: VASEObservationWrapper, environment: int) -> np.ndarray:
-    known = [world.index for world in env.vase.registry.known]
+    known = [world.index for world in env.vase.environments if world.alive]
     whole = isinstance(environment, (int, np.integer)) and not isinstance(environment, bool)
     if not whole or environment not in known:
         raise ValueError(
             f"environment must be one of the {len(known)} that the learner knows, got "
-            f"{environment!r}"
+            f"{environment!r}; none that is forbidden is a goal's"
         )
     world = env.vase.environments[environment]
     attended: np.ndarray = (world.used_latents & world.latent_mask).cpu().numpy()

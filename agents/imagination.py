@@ -33,7 +33,7 @@ class Wish(NamedTuple):
 def imaginable(vase: VASE) -> list[int]:
     """Environments that can be imagined here: known ones that use latents and are not forbidden;
     the others than the present one, if there are any."""
-    known = [world for world in vase.registry.known if not world.forbidden]
+    known = [world for world in vase.environments if world.alive]
     if not known:
         return []
     anything = torch.stack([(e.used_latents & e.latent_mask).any() for e in known])

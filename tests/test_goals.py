@@ -119,6 +119,12 @@ def merged() -> VASE:
     return vase
 
 
+def forbidden() -> VASE:
+    vase = knowing_learner()
+    vase.forbid(0)
+    return vase
+
+
 def training() -> VASEObservationWrapper:
     env = adapter(Push())
     env.training = True
@@ -136,6 +142,11 @@ def training() -> VASEObservationWrapper:
             lambda: ImaginedGoals(adapter(Push(), merged()), environment=0),
             ValueError,
             "1 that .* got 0",
+        ),
+        (
+            lambda: ImaginedGoals(adapter(Push(), forbidden())),
+            ValueError,
+            "0 that .* got 0; none that is forbidden",
         ),
         (lambda: ImaginedGoals(adapter(Push(), blind())), ValueError, "uses no latents in env"),
         (
