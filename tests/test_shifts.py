@@ -134,6 +134,18 @@ def test_likelihood_is_highest_where_blocks_come_from() -> None:
     assert far.log_likelihood(mean, 1) > near.log_likelihood(mean, 1) + 100
 
 
+def test_a_model_of_a_time_with_fewer_windows_goes_on() -> None:
+    model = model_of(rooms(7, 0.0, 1.0, 0.0), 40)
+    model.calibration[1].add(0.7)
+    state = model.state_dict()
+    state["calibration"] = state["calibration"][:-1]
+    back = BlockModel.from_state_dict(state)
+    assert back.calibration == model.calibration
+    state["calibration"] *= 2
+    with pytest.raises(ValueError, match="zip"):
+        BlockModel.from_state_dict(state)
+
+
 def test_calibration_is_that_of_the_logarithms() -> None:
     calibration, rng = Calibration(), np.random.default_rng(8)
     for value in np.exp(rng.normal(0.3, 0.2, 20_000)):

@@ -223,7 +223,8 @@ class BlockModel:
             setattr(model, name, _array(state[name], shape))
         model.last = None if state["last"] is None else _array(state["last"], (DIMENSION,))
         # A checkpoint of a time with fewer windows lacks the longest.
-        for window, values in zip(WINDOWS, state["calibration"], strict=False):
+        calibration = state["calibration"]
+        for window, values in zip(WINDOWS[: len(calibration)], calibration, strict=True):
             model.calibration[window] = Calibration(*values)
         return model
 

@@ -484,7 +484,7 @@ class VASE:
 
         Raises:
             RuntimeError: before the first `update`.
-            TypeError, ValueError: as `frames.to_tensor`.
+            TypeError, ValueError: as `frames.to_tensor`, unless features are given.
         """
         rule = self.registry.rule
         if isinstance(rule, Persistence):
