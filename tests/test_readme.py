@@ -28,6 +28,7 @@ WRITTEN = {
     "reproduce": (),
     "record": (),
     "data": (),
+    "bench": (),
 }
 """What a later command can read, by the command that writes it."""
 
