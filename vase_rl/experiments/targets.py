@@ -111,7 +111,12 @@ EXPLORATION = (
 )
 
 # The rows of Table 2; "the paper's schedule" is its number of steps per data set.
-_FIGURES: dict[str, Any] = dict(smoke=Scale(250, 1, overrides=SMALL), cpu=Scale(3000, 3))
+_TABLES: dict[str, Any] = dict(
+    smoke=Scale(40, 1, overrides=SMALL), cpu=Scale(1000, 3), paper=Scale(150_000, 20, "ablation")
+)
+_FIGURES: dict[str, Any] = dict(
+    smoke=Scale(250, 1, overrides=SMALL), cpu=Scale(3000, 3), paper=Scale(150_000, 1, "ablation")
+)
 _FIVE_SETS: dict[str, Any] = dict(
     sequence=FIVE_SETS, cells=VASE, columns=FIVE, smoke=Scale(250, 1, overrides=SMALL),
     cpu=Scale(3000, 2), paper=Scale(150_000, 1, "five-datasets"),
@@ -122,24 +127,19 @@ TARGETS: dict[str, Target] = {
         "Table 1",
         "the unablated disentangled VASE (SDA) forgets least; entangled ones forget more than "
         "disentangled ones where all of S, D and A are on, and learn no less",
-        MOVING_STATIC_MOVING, _SIXTEEN, TABLE_1,
-        smoke=Scale(40, 1, overrides=SMALL), cpu=Scale(1000, 3),
-        paper=Scale(150_000, 20, "ablation"),
+        MOVING_STATIC_MOVING, _SIXTEEN, TABLE_1, **_TABLES,
     ),
     "table3": Target(
         "Table 3",
         "the unablated disentangled VASE (SDA) forgets least",
-        THERE_AND_BACK, _SIXTEEN, TABLE_3,
-        smoke=Scale(40, 1, overrides=SMALL), cpu=Scale(1000, 3),
-        paper=Scale(150_000, 20, "ablation"),
+        THERE_AND_BACK, _SIXTEEN, TABLE_3, **_TABLES,
     ),
     "fig2": Target(
         "Figure 2",
         "VASE (SDA) shares the positional latents between the two moving worlds, freezes them in "
         "the static one, keeps what its probes read, and uses a third of its latents; CCI-VAE "
         "(none) shares all latents and forgets",
-        MOVING_STATIC_MOVING, BESIDE_CCI, TABLE_1, **_FIGURES,
-        paper=Scale(150_000, 1, "ablation"), picture="latents",
+        MOVING_STATIC_MOVING, BESIDE_CCI, TABLE_1, **_FIGURES, picture="latents",
     ),
     "fig3": Target(
         "Figure 3",
@@ -171,14 +171,12 @@ TARGETS: dict[str, Target] = {
     "fig5": Target(
         "Figure 5 (camera-ready 6), left half",
         "what one world uses is frozen or reused in the next, and spare latents are added",
-        THERE_AND_BACK, VASE, TABLE_3, **_FIGURES,
-        paper=Scale(150_000, 1, "ablation"), picture="traversals",
+        THERE_AND_BACK, VASE, TABLE_3, **_FIGURES, picture="traversals",
     ),
     "fig6": Target(
         "Figure 6 (camera-ready 7)",
         "the entangled baseline forgets moving Fashion by the end",
-        MOVING_STATIC_MOVING, BESIDE_ENTANGLED, TABLE_1, **_FIGURES,
-        paper=Scale(150_000, 1, "ablation"), picture="cross-domain",
+        MOVING_STATIC_MOVING, BESIDE_ENTANGLED, TABLE_1, **_FIGURES, picture="cross-domain",
     ),
     "fig7": Target(
         "Figure 7 (camera-ready 8)",
