@@ -124,14 +124,15 @@ def test_used_latents_are_estimated_in_bfloat16():
 @pytest.mark.parametrize(
     ("precision", "able", "expected"),
     [
-        ("float32", True, torch.float32),
-        ("bfloat16", False, torch.bfloat16),
-        ("auto", True, torch.bfloat16),
-        ("auto", False, torch.float32),
+        ("float32", ["amx_bf16", "avx512_bf16"], torch.float32),
+        ("bfloat16", [], torch.bfloat16),
+        ("auto", ["amx_bf16"], torch.bfloat16),
+        ("auto", ["avx512_bf16"], torch.bfloat16),
+        ("auto", ["avx2"], torch.float32),
     ],
 )
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(precision, able, expected, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": able})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(able, True))
     dtype_of.cache_clear()
     assert dtype_of(precision, CPU) == expected
     dtype_of.cache_clear()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.nn import functional as F
 
 from vase_rl.blocks import WINDOWS, Block, BlockModel, Calibration, f_quantile
 from vase_rl.fixed_features import DIMENSION, FixedFeatures
@@ -170,6 +171,22 @@ def test_features_tell_a_thing_from_another_wherever_it_is(channels: int) -> Non
     assert (small - moved)[16:].norm() > 0.5 * (small - large)[16:].norm()
     doubled = frame(6, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(features(doubled)[0], small)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 64, 128, 192])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fixed_features_are_those_of_plain_layers(channels: int, size: int) -> None:
+    fixed = FixedFeatures(channels, torch.device("cpu"))
+    x = torch.rand(5, size, size, channels, generator=torch.Generator().manual_seed(1))
+    x = x.permute(0, 3, 1, 2)
+    small = F.interpolate(x.contiguous(), size=(32, 32), mode="area")
+    first = F.conv2d(small, fixed.first, fixed.first_bias, padding=2).relu()
+    second = F.conv2d(F.avg_pool2d(first, 2), fixed.second, fixed.second_bias, padding=1).relu()
+    spread = (second.square().mean((2, 3)) + 1e-6).sqrt()
+    what = torch.cat([second.mean((2, 3)), spread], 1) @ fixed.what
+    where = torch.einsum("fw,bfp,mp->bwm", fixed.where, second.flatten(2), fixed.places)
+    expected = torch.cat([what, where.flatten(1)], 1)
+    torch.testing.assert_close(fixed(x), expected, rtol=1e-4, atol=1e-5)
 
 
 # ---------------------------------------------------------------- changes

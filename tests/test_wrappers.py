@@ -17,7 +17,7 @@ from vase_rl.reports import UpdateReport
 from vase_rl.shifts import LONG_PERSISTENCE
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
 from vase_rl.wrappers.pixels import resize
-from vase_rl.wrappers.watch import INTERVAL_ALONE, INTERVAL_TOGETHER
+from vase_rl.wrappers.watch import INTERVAL
 
 
 class Painted(gym.Env[Any, int]):
@@ -564,5 +564,12 @@ def test_a_frozen_stream_describes_every_frame_once(
     for _ in range(steps):
         stream.observe(rng.integers(0, 256, (environments, *shape), dtype=np.uint8))
     assert sum(described) <= steps * environments
-    interval = INTERVAL_ALONE if environments == 1 else INTERVAL_TOGETHER
-    assert len(asked) == 1 + (steps - 1) // interval
+    # At first with every doubling, then every block, of several environments every so many steps.
+    expected, next_time, seen = 0, environments, 0
+    for _ in range(steps):
+        seen += environments
+        if seen >= next_time:
+            expected += 1
+            rarest = max(TINY.block_frames, INTERVAL * environments)
+            next_time = seen + (seen if seen < TINY.block_frames else rarest)
+    assert len(asked) == expected

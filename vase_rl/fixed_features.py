@@ -39,13 +39,27 @@ class FixedFeatures:
         self.places = torch.stack([x, y, x * x, y * y]).flatten(1).to(device) / 256
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
-        # Channels last and ReLU in place: a third of the time, and the learner has to wait.
-        x = x_BCHW.contiguous(memory_format=torch.channels_last)
+        # Channels last throughout, and means of neighbours as sums: half the time of torch's own
+        # pooling, and the learner has to wait.
+        x_BHWC = x_BCHW.permute(0, 2, 3, 1)
+        while x_BHWC.shape[1] % 64 == x_BHWC.shape[2] % 64 == 0:
+            x_BHWC = _halved(x_BHWC)
+        x = x_BHWC.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         if x.shape[-2:] != (32, 32):
             x = F.interpolate(x, size=(32, 32), mode="area")
-        h = F.avg_pool2d(F.conv2d(x, self.first, self.first_bias, padding=2).relu_(), 2)
-        h_BFP = F.conv2d(h, self.second, self.second_bias, padding=1).relu_().flatten(2)
-        spread = (h_BFP.square().mean(2) + 1e-6).sqrt()
-        what = torch.cat([h_BFP.mean(2), spread], 1) @ self.what
-        where = self.where.T @ (h_BFP @ self.places.T)
+        h = F.conv2d(x, self.first, self.first_bias, padding=2).relu_()
+        h = _halved(h.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        h = F.conv2d(h, self.second, self.second_bias, padding=1).relu_()
+        h_BPF = h.permute(0, 2, 3, 1).flatten(1, 2)
+        spread = (h_BPF.square().mean(1) + 1e-6).sqrt()
+        what = torch.cat([h_BPF.mean(1), spread], 1) @ self.what
+        where = (self.places @ h_BPF @ self.where).mT
         return torch.cat([what, where.flatten(1)], 1)
+
+
+def _halved(x_BHWC: Tensor) -> Tensor:
+    """The mean of every two by two pixels."""
+    batch, height, width, channels = x_BHWC.shape
+    x = x_BHWC.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    rows = x[:, :, 0] + x[:, :, 1]
+    return (rows[:, :, :, 0] + rows[:, :, :, 1]).mul_(0.25)

@@ -103,12 +103,7 @@ class Observer:
     def frames(self, observations: Any, count: int) -> np.ndarray:
         """The same for observations that are stacked along the first axis, (E, H, W, C)."""
         config = self.stream.vase.config
-        return np.stack(
-            [
-                self.pixels.read_image(image, config.image_size, config.channels)
-                for image in self.pixels.images(observations, count)
-            ]
-        )
+        return self.pixels.read_all(observations, count, config.image_size, config.channels)
 
     def latents(self, frames: np.ndarray, environments: np.ndarray | None = None) -> np.ndarray:
         """Observations of frames: a fresh float32 array (B, N) or (B, N + K).

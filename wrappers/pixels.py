@@ -38,27 +38,33 @@ class PixelReader:
         Raises:
             ValueError: the image's shape or dtype is not what the observation space says.
         """
-        return self.read_image(self._image(observation), size, channels)
+        image = self._image(observation)
+        self._check(image.dtype, image.shape)
+        return resize(_colours(image, channels), size)
 
-    def images(self, observations: Any, count: int) -> np.ndarray:
-        """The images of `count` environments whose observations are stacked along the first axis.
+    def read_all(self, observations: Any, count: int, size: int, channels: int) -> np.ndarray:
+        """The frames, uint8 (count, size, size, channels), of as many environments whose
+        observations are stacked along the first axis.
 
         Raises:
-            ValueError: there are not as many.
+            ValueError: as `read`, or there are not as many.
         """
         images = self._image(observations)
         if len(images) != count:
             raise ValueError(f"there must be {count} observed images, got {len(images)}")
-        return images
+        self._check(images.dtype, images.shape[1:])
+        frame = (size, size, channels)
+        if self.shape == frame or (*self.shape, 1) == frame:
+            # One copy in place of one for each: beside a small encoder this counts.
+            return np.array(images).reshape(count, *frame)
+        return np.stack([resize(_colours(image, channels), size) for image in images])
 
-    def read_image(self, image: np.ndarray, size: int, channels: int) -> np.ndarray:
-        """As `read`, of the image itself."""
-        if image.shape != self.shape or image.dtype != np.uint8:
+    def _check(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        if shape != self.shape or dtype != np.uint8:
             raise ValueError(
                 f"the observed image must be uint8 {self.shape} as the observation space says, "
-                f"got {image.dtype} {image.shape}"
+                f"got {dtype} {shape}"
             )
-        return resize(_colours(image, channels), size)
 
     def _image(self, observation: Any) -> np.ndarray:
         return np.asarray(observation if self.key is None else observation[self.key])

@@ -8,9 +8,12 @@ import numpy as np
 
 from ..learner import VASE
 
-# The world is inferred from the last block of frames, after every so many of an environment that is
-# alone; of several, whose block spans fewer steps, after every so many of each.
-INTERVAL_ALONE, INTERVAL_TOGETHER = 16, 32
+# The world is inferred from the last block of frames whenever a block is new, but of several
+# environments, which fill it in few steps, no sooner than after so many of each. What is compared
+# of frames costs least when it is computed of many at once, and of every second one alone:
+# neighbours are alike.
+INTERVAL = 32
+STRIDE = 2
 # ... and the loss that is reported is that of about so many of the last frames, after every so many
 # of each: it needs encoder and decoder, and nothing depends on it.
 LOSS_FRAMES = 8
@@ -28,11 +31,13 @@ class Seen:
 
 
 class Watch:
-    """The last frames of every environment, a block's worth in all."""
+    """Every second one of the last frames of every environment, over a block's worth in all."""
 
     def __init__(self) -> None:
         self._recent: list[deque[Seen]] = []
+        self._count: list[int] = []
         self._since_inference = 0
+        self._until_inference = 1
         self._since_loss = 0
 
     def observe(self, vase: VASE, frames: np.ndarray, fresh: np.ndarray) -> int | None:
@@ -42,17 +47,20 @@ class Watch:
             Index of the known environment that the last frames most likely come from; None when it
             is not yet time to ask again.
         """
-        first = not self._recent
-        if first:
-            share = -(-vase.config.block_frames // len(frames))
-            self._recent = [deque(maxlen=share) for _ in frames]
+        if not self._recent:
+            share = -(-vase.config.block_frames // (STRIDE * len(frames)))
+            self._recent, self._count = [deque(maxlen=share) for _ in frames], [0] * len(frames)
             self._since_loss = LOSS_INTERVAL * len(frames)
-        for row in np.flatnonzero(fresh):
-            self._recent[row].append(Seen(frames[row]))
-        self._since_inference += int(fresh.sum())
-        interval = INTERVAL_ALONE if len(frames) == 1 else INTERVAL_TOGETHER
-        if not first and self._since_inference < interval * len(frames):
+        for row, new in enumerate(fresh.tolist()):
+            if new and self._count[row] % STRIDE == 0:
+                self._recent[row].append(Seen(frames[row]))
+            self._count[row] += new
+            self._since_inference += new
+        if self._since_inference < self._until_inference:
             return None
+        # At first with every doubling of what has been seen: one frame can be mistaken.
+        seen, block = sum(self._count), vase.config.block_frames
+        self._until_inference = seen if seen < block else max(block, INTERVAL * len(frames))
         self._since_loss += self._since_inference
         self._since_inference = 0
         # Environment by environment: neighbours are compared for how much frames resemble.

@@ -76,10 +76,11 @@ class Slides(gym.Env[np.ndarray, np.int64]):
 
 
 def wrapped_work(vase: VASE, environments: int, steps: int, seed: int) -> dict[str, Work]:
-    """So many steps of environments, by themselves and through a wrapper that is frozen.
+    """So many steps of environments, through a wrapper that is frozen and by hand.
 
     Returns:
-        "environment", "wrapped" and, of as many frames already in place, "forward".
+        "forward", the bare pass through the encoder, of as many frames already in place; "plain",
+        a step of the environments before every such pass; "wrapped", a step of the wrapper.
     """
     slides = world(vase.config, vase.environment, SHOWN, seed)
     wrapped = _wrapped(vase, slides, environments)
@@ -91,7 +92,7 @@ def wrapped_work(vase: VASE, environments: int, steps: int, seed: int) -> dict[s
         name: _repeated(work, steps)
         for name, work in {
             "forward": forward,
-            "environment": lambda: plain.step(action),
+            "plain": lambda: (plain.step(action), forward()),
             "wrapped": lambda: wrapped.step(action),
         }.items()
     }
