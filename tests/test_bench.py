@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vase_rl import VASEConfig
 from vase_rl.experiments import bench, cli, measured
@@ -19,8 +20,9 @@ from vase_rl.experiments.bench_layers import layer_operations
 from vase_rl.experiments.bench_subjects import dreaming_learner, world
 from vase_rl.experiments.bench_tables import markdown
 from vase_rl.experiments.ceilings import ceiling_work, ceilings, operations
+from vase_rl.experiments.library_loop import library_epoch
 from vase_rl.experiments.measured import Times, in_turn
-from vase_rl.experiments.reference_step import ReferenceStep
+from vase_rl.experiments.reference_step import Networks, ReferenceStep
 
 SMALL: dict[str, Any] = dict(
     image_size=16, filters=(8, 16), hidden=32, latents=5, batch_size=32, dream_batch_size=24
@@ -139,9 +141,42 @@ def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> No
     assert [row["layer"] for row in metrics["step"]["layers"]] == 2 * labels
     assert [r["frames"] for r in metrics["encode"]] == [1, 2, 1, 2]
     assert [r["environments"] for r in metrics["wrapper"]] == [1, 2, 1, 2]
+    assert [r["name"] for r in metrics["library"]] == ["pythae", "float32", "bfloat16"]
+    assert metrics["library"][0]["speed_up"] == 1.0
     page = (out / "performance.md").read_text()
     assert page in capsys.readouterr().out
     assert "vase-rl bench --quick --rounds 2" in page
+
+
+def test_without_the_library_the_rest_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(bench, "is_installed", lambda: False)
+    for name in ("step", "encode", "wrapper"):
+        monkeypatch.setattr(bench, f"measure_{name}", lambda *_: [])
+    monkeypatch.setattr(bench, "markdown", lambda _: "")
+    run = bench.run_bench(bench.BenchSettings(rounds=2, quick=True), tmp_path, [])
+    assert "library" not in run.metrics
+    assert run.metrics["finished"]
+
+
+def test_the_library_learns_on_our_network(tmp_path: Any) -> None:
+    losses = {}
+    for rate in (1e-9, 1e-3):
+        config = VASEConfig.preset("ablation", **SMALL, learning_rate=rate)
+        frames = world(config, 0, 2 * config.batch_size, seed=0)
+        torch.manual_seed(0)
+        epoch = library_epoch(config, frames, str(tmp_path), 0, torch.device("cpu"))
+        losses[rate] = [epoch() for _ in range(20)]
+    torch.manual_seed(0)
+    networks, x = Networks(config), torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
+    mean, std, _ = networks.encode(x)
+    posterior = Normal(mean, std)
+    kl = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+    logits = networks.decode(posterior.sample(), torch.zeros(len(x), dtype=torch.long))
+    pixels = Bernoulli(logits=logits, validate_args=False).log_prob(x).flatten(1).sum(1)
+    assert losses[1e-9][0] == pytest.approx((kl - pixels).mean().item(), rel=0.01)
+    assert losses[1e-3][-1] < losses[1e-3][0] < losses[1e-9][0]
 
 
 def test_where_the_reference_does_not_run_it_is_not_counted(

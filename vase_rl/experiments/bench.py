@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from .bench_layers import layer_rows, layer_work
 from .bench_subjects import (
     dreaming_learner,
     encode_work,
+    plain_epoch,
     step_work,
     with_precision,
     world,
@@ -29,6 +31,7 @@ from .bench_subjects import (
 )
 from .bench_tables import markdown
 from .ceilings import DTYPES, ceiling_work, ceilings, operations
+from .library_loop import is_installed, library_epoch
 from .measured import Times, Work, in_turn
 from .progress import Progress
 from .reference_step import ReferenceStep
@@ -47,7 +50,9 @@ GROWTH: dict[str, tuple[dict[str, Any], ...]] = {
     "environments": tuple({"max_environments": n} for n in (2, 4, 7)),
 }
 """What grows, and how far, everything else being the paper's."""
-REFERENCE = "reference"
+REFERENCE, LIBRARY = "reference", "pythae"
+EPOCH = 4
+"""Batches of an epoch of the library's loop and the learner's."""
 PROCESSES = ("", REFERENCE, *PRECISIONS)
 """Whose memory is measured; the first takes no steps."""
 WRITTEN = ("performance.md",)
@@ -85,6 +90,8 @@ def run_bench(settings: BenchSettings, out: str | Path, arguments: list[str]) ->
         "encode": lambda progress: measure_encode(settings, progress),
         "wrapper": lambda progress: measure_wrapper(settings, progress),
     }
+    if is_installed():
+        sections["library"] = lambda progress: measure_library(settings, progress)
     if not settings.quick:
         sections["memory"] = lambda progress: measure_memory(settings, progress)
         sections["growth"] = lambda progress: measure_growth(settings, progress)
@@ -197,10 +204,27 @@ def measure_wrapper(settings: BenchSettings, progress: Progress) -> list[dict[st
     return rows
 
 
-def _learners(settings: BenchSettings) -> Iterable[tuple[str, Any]]:
+def measure_library(settings: BenchSettings, progress: Progress) -> list[dict[str, Any]]:
+    """Frames per second from memory to updated weights, of a public library's loop and of a learner
+    in its first environment: neither has dreams."""
+    config, device = settings.config, resolve_device(settings.device)
+    frames = world(config, 0, EPOCH * config.batch_size, settings.seed)
+    with TemporaryDirectory() as scratch:
+        work = {LIBRARY: library_epoch(config, frames, scratch, settings.seed, device)}
+        for precision, vase in _learners(settings, worlds=1):
+            work[precision] = plain_epoch(vase, frames)
+        times = in_turn(work, settings.rounds, progress.advance)
+    return [
+        {"name": name, "frames_per_second": len(frames) / times.median(name),
+         "speed_up": times.ratio(LIBRARY, name)}
+        for name in work
+    ]  # fmt: skip
+
+
+def _learners(settings: BenchSettings, worlds: int = 2) -> Iterable[tuple[str, Any]]:
     for precision in PRECISIONS:
         config = with_precision(settings.config, precision)
-        yield precision, dreaming_learner(config, 2, settings.seed, settings.device)
+        yield precision, dreaming_learner(config, worlds, settings.seed, settings.device)
 
 
 def measure_memory(settings: BenchSettings, progress: Progress) -> dict[str, int | None]:
@@ -265,6 +289,7 @@ def _measurements(section: str, settings: BenchSettings) -> int:
         "step": steps + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
         "encode": 2 * len(PRECISIONS) * len(FRAMES),
         "wrapper": 3 * len(PRECISIONS) * len(ENVIRONMENTS),
+        "library": 1 + len(PRECISIONS),
         "growth": sum(map(len, GROWTH.values())),
     }
     return len(PROCESSES) if section == "memory" else each[section] * settings.rounds

@@ -52,6 +52,17 @@ def step_work(vase: VASE, seed: int) -> Work:
     return lambda: vase.practise(frames)
 
 
+def plain_epoch(vase: VASE, frames: np.ndarray) -> Work:
+    """Training steps on frames, each once, in batches, of a learner that has no dreams yet."""
+    batches = np.array_split(frames, len(frames) // vase.config.batch_size)
+
+    def learn() -> None:
+        for batch in batches:
+            vase.practise(batch)
+
+    return learn
+
+
 class Slides(gym.Env[np.ndarray, np.int64]):
     """Shows stored frames one after the other and does nothing else."""
 

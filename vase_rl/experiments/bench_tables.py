@@ -9,6 +9,7 @@ NAMES = {
     "reference": "reference: float32, eager, as one would write it down",
     "float32": "the learner, float32",
     "bfloat16": "the learner, bfloat16",
+    "pythae": "pythae's `BaseTrainer`, a plain VAE",
     "": "nothing but the imports",
 }
 GROWN = {
@@ -22,6 +23,8 @@ def markdown(metrics: Mapping[str, Any]) -> str:
     """Every section that was measured, under what it was measured on."""
     parts = [_header(metrics), _step(metrics["step"]), _encode(metrics["encode"])]
     parts.append(_wrapper(metrics["wrapper"]))
+    if "library" in metrics:
+        parts.append(_library(metrics["library"]))
     if "memory" in metrics:
         parts += [_memory(metrics["memory"]), _growth(metrics["growth"])]
     return "\n\n".join(parts) + "\n"
@@ -93,6 +96,13 @@ def _wrapper(rows: Sequence[Mapping[str, Any]]) -> str:
         ([r["precision"], str(r["environments"]), _ms(r["forward"]), _ms(r["added"]),
           f"{r['over']:.0%}"] for r in rows),
     )  # fmt: skip
+
+
+def _library(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ["training without dreams", "frames per second", "times the library's"],
+        ([NAMES[r["name"]], f"{r['frames_per_second']:.0f}", f"{r['speed_up']:.2f}"] for r in rows),
+    )
 
 
 def _memory(peaks: Mapping[str, int | None]) -> str:
