@@ -217,8 +217,9 @@ It measures, one after the other in every round: a training step of the paper's 
 dreaming, in float32 and bfloat16, beside one as it would be written down from the paper, and beside
 the machine's fastest matrix products and convolutions; encoding and the frozen wrapper beside the
 bare forward pass; training without dreams beside the loop of a public VAE library, where that is
-installed (pip install "vase_rl[bench]" brings pythae); the most memory of a process; and what a step
-costs as latents, frames and known environments grow. DIR holds metrics.json, with every time, and performance.md, the tables.
+installed (pip install "vase_rl[bench]" brings pythae); the most memory of a process; and what a
+step costs as latents, frames and known environments grow. DIR holds metrics.json, with every time,
+and performance.md, the tables.
 
 On two cores that nothing else uses it takes about ten minutes, --quick about three: an estimate.
 Other work on the machine slows all of it, but not evenly: look at the quartiles.
