@@ -234,7 +234,7 @@ def _add_reproduce(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--trajectories", nargs=2, metavar=("NATLAB", "EDE"),
-        help="recordings of two worlds for fig4b; without them built-in sprites stand in",
+        help="recordings of two worlds for fig4b and fig5b; without them built-in sprites stand in",
     )  # fmt: skip
     _add_workers(parser)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..envs import Source, make_source
+from ..envs import Source, make_source, prepare
 from ..learner import VASE
 from .ambiguity import look
 from .ambiguity_plots import ambiguity_png
-from .cross_domain import cross_domain_png, look_at
+from .cross_domain import LOOKED_AT, cross_domain_png, look_at
 from .explore_page import exploration_curves
 from .exploring import EVALUATIONS
 from .figure2 import figure2_png, traversals_of
+from .inspection import latent_traversals, latent_uses
 from .lifelong import LifelongSettings
 from .plots import to_png
+from .stream import StreamSettings, unseen
 from .traversals import traversals_png
 
 Portrait = Callable[[str, VASE, LifelongSettings, dict[str, Any]], bytes]
@@ -55,6 +57,24 @@ def _tested(name: str, settings: LifelongSettings) -> Source:
         data_dir=settings.data_dir,
         split="test",
     )
+
+
+def stream_traversals(
+    title: str, vase: VASE, settings: StreamSettings, sequence: Sequence[str]
+) -> bytes:
+    """Of every source that was streamed, from one of its frames, as the environment that it is
+    taken for."""
+    uses, config = latent_uses(vase), vase.config
+    pictures, roles = {}, []
+    for source in unseen(settings, sequence):
+        shown = source.sample(LOOKED_AT).frames
+        frames = prepare(shown, config.image_size, crop="none", channels=config.channels)
+        environment = vase.infer(frames).environment
+        start = vase.encode(frames[:1])[0][0]
+        name = f"{source.name} (environment {environment})"
+        pictures[name] = latent_traversals(vase, environment, start)
+        roles.append(uses[environment])
+    return traversals_png(pictures, roles, title)
 
 
 def curves_png(results: Sequence[dict[str, Any]], sequence: Sequence[str]) -> bytes:

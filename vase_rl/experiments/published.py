@@ -94,7 +94,7 @@ PUBLISHED: dict[str, dict[tuple[str, str], Printed]] = {
     "table3": table_3(),
     # The figures' own sequence and conditions are those of the tables; curves have no numbers.
     "fig2": {**table_1("SDA", "none"), ("SDA", "latents_used"): LATENTS_USED},
-    "fig5": table_3("SDA"),
+    "fig5a": table_3("SDA"),
     "fig6": table_1("SDA", "SDA, entangled"),
 }
 """By target, then by condition and column; of targets that are not here the paper prints none."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..learner import VASE
 from .materials import Materials
 from .results import Stored, settings_of
 from .stream import StreamSettings, run_stream
@@ -161,10 +162,19 @@ class StreamRuns:
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
         """As `Runs.pictures`: of the first seed of every condition."""
-        for _, settings, stored in self._all():
-            picture = stored.path.with_name("cross-domain.png")
-            if settings.seed == self.order.seeds[0] and picture.exists():
-                yield f"{stored.path.parent.name}.png", picture.read_bytes()
+        from .portraits import stream_traversals
+
+        for cell, settings, stored in self._all():
+            folder = stored.path.parent
+            if settings.seed != self.order.seeds[0] or stored.load() is None:
+                continue
+            if self.order.target.picture == "traversals":
+                vase = VASE.load(folder / "encoder.pt", device="cpu")
+                title = f"{cell.name}, seed {settings.seed}, {settings.frames:,} frames per visit"
+                picture = stream_traversals(title, vase, settings, self.order.sequence)
+            else:
+                picture = (folder / "cross-domain.png").read_bytes()
+            yield f"{folder.name}.png", picture
 
     def _all(self) -> Iterator[tuple[Cell, StreamSettings, Stored]]:
         scale = self.order.scale

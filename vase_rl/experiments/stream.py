@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 from ..config import VASEConfig
-from ..envs import make_source
+from ..envs import Source, make_source
 from ..files import write_whole
 from ..learner import VASE
 from ..wrappers import VASEObservationWrapper
@@ -150,11 +150,8 @@ def stream_metrics(history: History, vase: VASE) -> dict[str, Any]:
     }
 
 
-def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDirectory) -> None:
-    """Frames of every source, those of sprites never shown before, as every environment."""
-    from .cross_domain import cross_domain_png, look_at
-
-    views = []
+def unseen(settings: StreamSettings, names: Sequence[str]) -> Iterator[Source]:
+    """The sources again, those of sprites with sprites never shown; each is closed in its turn."""
     for name in names:
         source = make_source(
             name,
@@ -166,7 +163,14 @@ def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDir
             skip_bad=settings.skip_bad,
         )
         with closing(source):
-            views.append(look_at(vase, source))
+            yield source
+
+
+def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDirectory) -> None:
+    """Frames of every source as every environment."""
+    from .cross_domain import cross_domain_png, look_at
+
+    views = [look_at(vase, source) for source in unseen(settings, names)]
     title = f"{settings.config}, entangled" if settings.entangled else settings.config
     write_whole(run.path / "cross-domain.png", cross_domain_png(views, title))
 
