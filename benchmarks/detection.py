@@ -61,7 +61,7 @@ def that_knows(worlds: int, config: VASEConfig, seed: int) -> tuple[VASE, Iterat
 
 @contextmanager
 def timed(vase: VASE) -> Iterator[list[float]]:
-    """Seconds that the rule takes, call by call: features of blocks, and tests."""
+    """Seconds that the rule takes, call by call: features of frames, their blocks, and tests."""
     seconds: list[float] = []
 
     def watch(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -74,12 +74,12 @@ def timed(vase: VASE) -> Iterator[list[float]]:
         return call
 
     rule = vase.registry.rule
-    kept = vase._blocks, rule.observe
-    vase._blocks, rule.observe = watch(kept[0]), watch(kept[1])  # type: ignore[method-assign]
+    kept = vase._features, vase._blocks, rule.observe
+    vase._features, vase._blocks, rule.observe = map(watch, kept)  # type: ignore[method-assign]
     try:
         yield seconds
     finally:
-        vase._blocks, rule.observe = kept  # type: ignore[method-assign]
+        vase._features, vase._blocks, rule.observe = kept  # type: ignore[method-assign]
 
 
 def share(vase: VASE, frames: Iterator[np.ndarray], steps: int, updates: int) -> float:

@@ -142,7 +142,7 @@ def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> No
     assert [r["frames"] for r in metrics["encode"]] == [1, 2, 1, 2]
     assert [r["environments"] for r in metrics["wrapper"]] == [1, 2, 1, 2]
     assert [r["name"] for r in metrics["library"]] == ["pythae", "float32", "bfloat16"]
-    assert metrics["library"][0]["speed_up"] == 1.0
+    assert all(r["frames_per_second"] > 0 for r in metrics["library"])
     page = (out / "performance.md").read_text()
     assert page in capsys.readouterr().out
     assert "vase-rl bench --quick --rounds 2" in page
@@ -165,7 +165,6 @@ def test_the_library_learns_on_our_network(tmp_path: Any) -> None:
     for rate in (1e-9, 1e-3):
         config = VASEConfig.preset("ablation", **SMALL, learning_rate=rate)
         frames = world(config, 0, 2 * config.batch_size, seed=0)
-        torch.manual_seed(0)
         epoch = library_epoch(config, frames, str(tmp_path), 0, torch.device("cpu"))
         losses[rate] = [epoch() for _ in range(20)]
     torch.manual_seed(0)

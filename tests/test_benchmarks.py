@@ -184,3 +184,7 @@ def test_the_share_of_the_rule_is_measured_at_both_paces(
     assert result["largest"] == max(values[0] for values in shares.values())
     assert result["rule_kept"] == (result["largest"] <= detection.RULE)
     assert (tmp_path / "detection.md").read_text().strip() in capsys.readouterr().out
+    vase, frames = detection.that_knows(2, detection.LEARNERS["tiny"], 0)
+    with detection.timed(vase) as seconds:
+        vase.update(next(frames))
+    assert len(seconds) == 3, "features, blocks, and the tests of a block"

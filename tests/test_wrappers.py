@@ -17,7 +17,6 @@ from vase_rl.reports import UpdateReport
 from vase_rl.shifts import LONG_PERSISTENCE
 from vase_rl.wrappers import FrameStream, PixelReader, StreamConfig, VASEObservationWrapper
 from vase_rl.wrappers.pixels import resize
-from vase_rl.wrappers.watch import INTERVAL
 
 
 class Painted(gym.Env[Any, int]):
@@ -536,40 +535,54 @@ def test_frames_of_an_agent_open_a_new_world_only_when_it_changes() -> None:
     assert opened[1] > 3000
 
 
-@pytest.mark.parametrize("environments", [1, 3])
-def test_a_frozen_stream_describes_every_frame_once(
-    environments: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("environments", "expected"),
+    [
+        # (steps so far, frames compared) of every question, with blocks of 16 frames.
+        (1, [(1, 1), (2, 2), (4, 2), (8, 4), (16, 8), (48, 8)]),
+        (3, [(1, 3), (2, 6), (4, 6), (8, 9), (40, 9)]),
+        (20, [(1, 20), (33, 20)]),
+    ],
+)
+def test_a_frozen_stream_asks_for_its_world_now_and_then(
+    environments: int, expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     vase = VASE(TINY, seed=0, device="cpu")
     shape = (TINY.image_size, TINY.image_size, TINY.channels)
     vase.update(rng.integers(0, 256, (TINY.block_frames, *shape), dtype=np.uint8))
-    described, asked = [], []
-    features, recognise = vase.block_features, vase.recognise
-
-    def count(frames: np.ndarray) -> np.ndarray:
-        described.append(len(frames))
-        return features(frames)
-
-    def check(frames: np.ndarray, known: np.ndarray) -> int:
-        # Small batches sum in another order.
-        np.testing.assert_allclose(known, features(frames), rtol=1e-4, atol=1e-5)
-        asked.append(len(frames))
-        return recognise(frames, known)
-
-    monkeypatch.setattr(vase, "block_features", count)
-    monkeypatch.setattr(vase, "recognise", check)
     stream = FrameStream(vase, training=False)
-    steps = 3 * TINY.block_frames
-    for _ in range(steps):
+    asked: list[tuple[int, int]] = []
+    for step in range(1, 65):
+        monkeypatch.setattr(vase, "recognise", lambda f, s=step: asked.append((s, len(f))) or 0)
         stream.observe(rng.integers(0, 256, (environments, *shape), dtype=np.uint8))
-    assert sum(described) <= steps * environments
-    # At first with every doubling, then every block, of several environments every so many steps.
-    expected, next_time, seen = 0, environments, 0
-    for _ in range(steps):
-        seen += environments
-        if seen >= next_time:
-            expected += 1
-            rarest = max(TINY.block_frames, INTERVAL * environments)
-            next_time = seen + (seen if seen < TINY.block_frames else rarest)
-    assert len(asked) == expected
+    assert asked == expected
+
+
+@pytest.mark.parametrize("phase", range(4))
+def test_what_blinks_is_compared_in_both_its_states(
+    phase: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vase = VASE(TINY, seed=0, device="cpu")
+    shape = (TINY.image_size, TINY.image_size, TINY.channels)
+    vase.update(np.zeros((TINY.block_frames, *shape), np.uint8))
+    stream = FrameStream(vase, training=False)
+    compared: list[np.ndarray] = []
+    monkeypatch.setattr(vase, "recognise", lambda frames: compared.append(frames) or 0)
+    for step in range(phase, phase + 4 * TINY.block_frames):
+        stream.observe(np.full((1, *shape), step % 2, np.uint8))
+    assert compared[-1].mean() == 0.5
+
+
+@pytest.mark.parametrize("size", [16, 24, 40])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1), (24, 24, 3), (24, 24, 4), (40, 24, 3)])
+def test_several_images_are_read_as_each_by_itself(
+    shape: tuple[int, ...], channels: int, size: int
+) -> None:
+    reader = PixelReader(spaces.Box(0, 255, shape, np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
+    frames = reader.read_all(images, 3, size, channels)
+    np.testing.assert_array_equal(frames, [reader.read(i, size, channels) for i in images])
+    assert not np.shares_memory(frames, images)
+    assert frames.flags.c_contiguous

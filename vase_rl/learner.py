@@ -473,34 +473,25 @@ class VASE:
             shift_statistics=statistics.astype(np.float32),
         )
 
-    def recognise(self, frames: np.ndarray, features: np.ndarray | None = None) -> int:
+    @torch.inference_mode()
+    def recognise(self, frames: np.ndarray) -> int:
         """Index of the known environment that a batch most likely comes from, as `infer` says.
 
         The rule of blocks needs neither encoder nor decoder, so this costs far less than `infer`.
 
         Args:
             frames: as for `infer`.
-            features: `block_features` of these frames, where they are at hand already.
 
         Raises:
             RuntimeError: before the first `update`.
-            TypeError, ValueError: as `frames.to_tensor`, unless features are given.
+            TypeError, ValueError: as `frames.to_tensor`.
         """
         rule = self.registry.rule
         if isinstance(rule, Persistence):
             return self.infer(frames).environment
         self.registry.require("recognise")
-        features = self.block_features(frames) if features is None else features
+        features = self._features(to_tensor(frames, self.config, self.device))
         return self._explain(features, rule)[0].index
-
-    @torch.inference_mode()
-    def block_features(self, frames: np.ndarray) -> np.ndarray:
-        """What the rule of blocks compares of each frame, float64 (B, D); it never changes.
-
-        Raises:
-            TypeError, ValueError: as `frames.to_tensor`.
-        """
-        return self._features(to_tensor(frames, self.config, self.device))
 
     def _explain(
         self, features: np.ndarray, rule: ShiftDetector

@@ -56,7 +56,7 @@ class PixelReader:
         frame = (size, size, channels)
         if self.shape == frame or (*self.shape, 1) == frame:
             # One copy in place of one for each: beside a small encoder this counts.
-            return np.array(images).reshape(count, *frame)
+            return np.array(images, order="C").reshape(count, *frame)
         return np.stack([resize(_colours(image, channels), size) for image in images])
 
     def _check(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

@@ -8,33 +8,23 @@ import numpy as np
 
 from ..learner import VASE
 
-# The world is inferred from the last block of frames whenever a block is new, but of several
-# environments, which fill it in few steps, no sooner than after so many of each. What is compared
-# of frames costs least when it is computed of many at once, and of every second one alone:
-# neighbours are alike.
+# The world is inferred from the last block of frames whenever that is new, and no sooner than after
+# so many frames of each environment: several fill a block in few steps.
 INTERVAL = 32
-STRIDE = 2
-# ... and the loss that is reported is that of about so many of the last frames, after every so many
-# of each: it needs encoder and decoder, and nothing depends on it.
+# Two of every four frames are compared. Neighbours are alike, so the answers are the same at half
+# the cost; every second one would show but one half of what blinks from frame to frame.
+KEPT, OF = 2, 4
+# The loss that is reported is that of about so many of the last frames, after every so many of
+# each: it needs encoder and decoder, and nothing depends on it.
 LOSS_FRAMES = 8
 LOSS_INTERVAL = 1024
 
 
-class Seen:
-    """A frame, and what the learner compares of it once that was asked for."""
-
-    __slots__ = ("features", "frame")
-
-    def __init__(self, frame: np.ndarray) -> None:
-        self.frame = frame
-        self.features: np.ndarray | None = None
-
-
 class Watch:
-    """Every second one of the last frames of every environment, over a block's worth in all."""
+    """Half of the last frames of every environment, over a block's worth of all."""
 
     def __init__(self) -> None:
-        self._recent: list[deque[Seen]] = []
+        self._recent: list[deque[np.ndarray]] = []
         self._count: list[int] = []
         self._since_inference = 0
         self._until_inference = 1
@@ -48,12 +38,12 @@ class Watch:
             is not yet time to ask again.
         """
         if not self._recent:
-            share = -(-vase.config.block_frames // (STRIDE * len(frames)))
+            share = -(-vase.config.block_frames * KEPT // (OF * len(frames)))
             self._recent, self._count = [deque(maxlen=share) for _ in frames], [0] * len(frames)
             self._since_loss = LOSS_INTERVAL * len(frames)
         for row, new in enumerate(fresh.tolist()):
-            if new and self._count[row] % STRIDE == 0:
-                self._recent[row].append(Seen(frames[row]))
+            if new and self._count[row] % OF < KEPT:
+                self._recent[row].append(frames[row])
             self._count[row] += new
             self._since_inference += new
         if self._since_inference < self._until_inference:
@@ -63,9 +53,7 @@ class Watch:
         self._until_inference = seen if seen < block else max(block, INTERVAL * len(frames))
         self._since_loss += self._since_inference
         self._since_inference = 0
-        # Environment by environment: neighbours are compared for how much frames resemble.
-        recent = [seen for row in self._recent for seen in row]
-        return vase.recognise(np.stack([seen.frame for seen in recent]), _features(vase, recent))
+        return vase.recognise(np.stack([frame for row in self._recent for frame in row]))
 
     def loss(self, vase: VASE, environment: int, now: bool) -> float | None:
         """Reconstruction loss of the last frames, in nats per frame; None when it is not due."""
@@ -73,15 +61,5 @@ class Watch:
             return None
         self._since_loss = 0
         share = -(-LOSS_FRAMES // len(self._recent))
-        last = [seen.frame for row in self._recent for seen in list(row)[-share:]]
+        last = [frame for row in self._recent for frame in list(row)[-share:]]
         return vase.reconstruction_loss(np.stack(last), environment)
-
-
-def _features(vase: VASE, recent: list[Seen]) -> np.ndarray:
-    """Features (B, D) of frames; those that have been asked for before are not computed again."""
-    new = [seen for seen in recent if seen.features is None]
-    if new:
-        computed = vase.block_features(np.stack([seen.frame for seen in new]))
-        for seen, features in zip(new, computed, strict=True):
-            seen.features = features
-    return np.stack([seen.features for seen in recent if seen.features is not None])

@@ -52,13 +52,14 @@ def step_work(vase: VASE, seed: int) -> Work:
     return lambda: vase.practise(frames)
 
 
-def plain_epoch(vase: VASE, frames: np.ndarray) -> Work:
+def plain_epoch(vase: VASE, frames: np.ndarray, seed: int) -> Work:
     """Training steps on frames, each once, in batches, of a learner that has no dreams yet."""
-    batches = np.array_split(frames, len(frames) // vase.config.batch_size)
+    rng = np.random.default_rng(seed)
 
     def learn() -> None:
-        for batch in batches:
-            vase.practise(batch)
+        shuffled = rng.permutation(len(frames))
+        for rows in np.array_split(shuffled, len(frames) // vase.config.batch_size):
+            vase.practise(frames[rows])
 
     return learn
 

@@ -27,14 +27,18 @@ def is_installed() -> bool:
 def library_epoch(
     config: VASEConfig, frames: np.ndarray, scratch: str, seed: int, device: torch.device
 ) -> Work:
-    """One epoch of pythae's `BaseTrainer` over frames uint8 (n, H, W, C), which are float32 before.
+    """Returns one epoch of pythae's `BaseTrainer`, which gives the mean loss in nats per frame.
 
     Args:
         config: of the network, the batch and the learning rate.
-        frames: what is learnt from.
+        frames: uint8 (n, H, W, C); they are made float32 here, before anything is timed.
         scratch: an empty folder that pythae may write to.
-        seed: of its noise and its order of the frames.
+        seed: of weights, noise and the order of frames; pythae seeds torch's, numpy's and Python's
+            global generators with it.
         device: the processor, or the first accelerator: pythae takes no other.
+
+    Raises:
+        ImportError: pythae is not installed.
     """
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
@@ -44,6 +48,7 @@ def library_epoch(
     from pythae.trainers.base_trainer import base_trainer
     from pythae.trainers.training_callbacks import CallbackHandler, TrainingCallback
 
+    torch.manual_seed(seed)
     networks = Networks(config)
 
     class Encoder(BaseEncoder):  # type: ignore[misc]
