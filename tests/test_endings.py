@@ -93,4 +93,6 @@ def test_a_frozen_stream_does_not_judge_by_them() -> None:
     env.reset()
     for _ in range(LENGTH):
         env.step(0)
-    assert [int(seen.frame[0, 0, 0]) for seen in env.stream._watch._recent[0]] == [2, 0, 0, 3]
+    # Of the four that are counted, two are kept.
+    assert env.stream._watch._count == [4]
+    assert [int(frame[0, 0, 0]) for frame in env.stream._watch._recent[0]] == [2, 0]
