@@ -33,9 +33,10 @@ def markdown(metrics: Mapping[str, Any]) -> str:
 def _header(metrics: Mapping[str, Any]) -> str:
     machine, network = metrics["machine"], metrics["network"]
     size, versions = network["image_size"], metrics["versions"]
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
     beside = f", {machine['accelerator']}" if machine["accelerator"] else ""
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads{beside}; "
+        f"{machine['processor']}, {machine['cores']} cores, {threads}{beside}; "
         f"{machine['system']}, torch {versions['torch']}, {machine['date']}. Medians of "
         f"{metrics['rounds']} rounds, everything of a table in turn.\n\n"
         f"`{metrics['command']}`\n\n"
