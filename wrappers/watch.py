@@ -11,7 +11,7 @@ from ..learner import VASE
 # The world is inferred from the last block of frames whenever that is new, and no sooner than after
 # so many frames of each environment: several fill a block in few steps.
 INTERVAL = 32
-# Two of every four frames are compared. Neighbours are alike, so the answers are the same at half
+# Two of every four frames are compared. Neighbours are alike, so the answers hardly differ at half
 # the cost; every second one would show but one half of what blinks from frame to frame.
 KEPT, OF = 2, 4
 # The loss that is reported is that of about so many of the last frames, after every so many of
