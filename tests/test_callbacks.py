@@ -492,7 +492,8 @@ def test_normalised_latents_are_evaluated_with_the_same_statistics() -> None:
 def test_the_readmes_example(tmp_path: Path) -> None:
     code = EXAMPLE.replace("runs/", f"{tmp_path}/").replace("20_000", "256")
     code = code.replace("venv, tensorboard_log", "venv, n_steps=16, tensorboard_log")
-    code = code.replace("2_000", "16").replace("50_000", "128").replace("10_000", "256")
+    code = code.replace("every=10_000, keep", "every=128, keep")
+    code = code.replace("2_000", "16").replace("10_000", "256")
     names_in_code: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names_in_code)
     names_in_code["agent"].logger.close()
