@@ -41,6 +41,15 @@ class CrossDomain:
     decoded: list[Images]
 
 
+def taken_for(vase: VASE, source: Source) -> tuple[Images, int]:
+    """A source's next 512 frames as the learner sees them, and the environment it takes them for."""
+    config = vase.config
+    frames = prepare(
+        source.sample(LOOKED_AT).frames, config.image_size, crop="none", channels=config.channels
+    )
+    return frames, vase.infer(frames).environment
+
+
 def look_at(vase: VASE, source: Source) -> CrossDomain:
     """Decode some frames of a source as every environment; the learner does not change.
 
@@ -48,11 +57,7 @@ def look_at(vase: VASE, source: Source) -> CrossDomain:
         vase: a learner that has seen frames.
         source: gives its next 512 frames.
     """
-    config = vase.config
-    frames = prepare(
-        source.sample(LOOKED_AT).frames, config.image_size, crop="none", channels=config.channels
-    )
-    environment = vase.infer(frames).environment
+    frames, environment = taken_for(vase, source)
     frames = frames[:: LOOKED_AT // SHOWN]
     decoded = [vase.reconstruct(frames, known.index) for known in vase.registry.known]
     return CrossDomain(source.name, environment, frames, decoded)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..envs import Source, make_source, prepare
+from ..envs import Source, make_source
 from ..learner import VASE
 from .ambiguity import look
 from .ambiguity_plots import ambiguity_png
-from .cross_domain import LOOKED_AT, cross_domain_png, look_at
+from .cross_domain import cross_domain_png, look_at, taken_for
 from .explore_page import exploration_curves
 from .exploring import EVALUATIONS
 from .figure2 import figure2_png, traversals_of
@@ -64,12 +64,10 @@ def stream_traversals(
 ) -> bytes:
     """Of every source that was streamed, from one of its frames, as the environment that it is
     taken for."""
-    uses, config = latent_uses(vase), vase.config
+    uses = latent_uses(vase)
     pictures, roles = {}, []
     for source in unseen(settings, sequence):
-        shown = source.sample(LOOKED_AT).frames
-        frames = prepare(shown, config.image_size, crop="none", channels=config.channels)
-        environment = vase.infer(frames).environment
+        frames, environment = taken_for(vase, source)
         start = vase.encode(frames[:1])[0][0]
         name = f"{source.name} (environment {environment})"
         pictures[name] = latent_traversals(vase, environment, start)
