@@ -42,7 +42,7 @@ class CrossDomain:
 
 
 def taken_for(vase: VASE, source: Source) -> tuple[Images, int]:
-    """A source's next 512 frames as the learner sees them, and the environment it takes them for."""
+    """A source's next 512 frames as the learner sees them, and the environment it sees in them."""
     config = vase.config
     frames = prepare(
         source.sample(LOOKED_AT).frames, config.image_size, crop="none", channels=config.channels

@@ -166,14 +166,16 @@ class StreamRuns:
 
         for cell, settings, stored in self._all():
             folder = stored.path.parent
-            if settings.seed != self.order.seeds[0] or stored.load() is None:
+            # There is none of a stream in which no environment was found.
+            drawn = folder / "cross-domain.png"
+            if settings.seed != self.order.seeds[0] or not drawn.exists():
                 continue
             if self.order.target.picture == "traversals":
                 vase = VASE.load(folder / "encoder.pt", device="cpu")
                 title = f"{cell.name}, seed {settings.seed}, {settings.frames:,} frames per visit"
                 picture = stream_traversals(title, vase, settings, self.order.sequence)
             else:
-                picture = (folder / "cross-domain.png").read_bytes()
+                picture = drawn.read_bytes()
             yield f"{folder.name}.png", picture
 
     def _all(self) -> Iterator[tuple[Cell, StreamSettings, Stored]]:
