@@ -304,7 +304,7 @@ def _out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("detect")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(KINDS, "short", SHORT)
-        assert cli.main(["detect", *FEW, "--out", str(out)]) == 0
+        assert cli.main(["detect", "--workers", "1", *FEW, "--out", str(out)]) == 0
     return out
 
 
@@ -342,7 +342,7 @@ def test_the_command_leaves_numbers_table_and_pictures(out: Path) -> None:
 def test_algorithm1_runs_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "algorithm1", replace(METHODS["algorithm1"], settings=(1.5,)))
     few = ["--streams", "sprites-still", "--detectors", "algorithm1", "--frames", "1000"]
-    assert cli.main(["detect", *few, "--out", str(tmp_path)]) == 0
+    assert cli.main(["detect", "--workers", "1", *few, "--out", str(tmp_path)]) == 0
     (row,) = metrics(tmp_path)["detectors"]["algorithm1"]["streams"]["sprites-still"]["sweep"]
     assert row["setting"] == 1.5
     assert (row["worlds"], row["boundaries"], row["merges"]) == (1, 0, 0)
@@ -357,15 +357,15 @@ def test_a_finished_stream_is_not_run_again(out: Path, monkeypatch: pytest.Monke
         raise AssertionError("run again")
 
     monkeypatch.setattr(detection_module, "_watch", fail)
-    assert cli.main(["detect", *FEW, "--out", str(out)]) == 0
+    assert cli.main(["detect", "--workers", "1", *FEW, "--out", str(out)]) == 0
     assert metrics(out)["detectors"] == before
     with pytest.raises(AssertionError, match="run again"):
-        cli.main(["detect", *FEW, "--seeds", "1", "--out", str(out)])
+        cli.main(["detect", "--workers", "1", *FEW, "--seeds", "1", "--out", str(out)])
     monkeypatch.setitem(
         METHODS, "never", Method(METHODS["never"].make, (1.0, 2.0), 1.0, plain=False)
     )
     with pytest.raises(AssertionError, match="run again"):
-        cli.main(["detect", *FEW, "--out", str(out)])
+        cli.main(["detect", "--workers", "1", *FEW, "--out", str(out)])
 
 
 def test_an_interrupted_run_keeps_what_it_finished(
@@ -373,14 +373,17 @@ def test_an_interrupted_run_keeps_what_it_finished(
 ) -> None:
     watch = detection_module._watch
 
-    def once(job: detection_module.Job, progress: Any) -> dict[str, Any]:
+    def once(job: detection_module.Job, folder: Path) -> dict[str, Any]:
         if job.seed == 1:
             raise KeyboardInterrupt
-        return watch(job, progress)
+        return watch(job, folder)
 
     monkeypatch.setattr(detection_module, "_watch", once)
     few = ["--streams", "sprites-still", "--detectors", "never", "mmd-pixels", "--frames", "1000"]
-    assert cli.main(["detect", *few, "--seeds", "0,1", "--out", str(tmp_path)]) == 130
+    assert (
+        cli.main(["detect", "--workers", "1", *few, "--seeds", "0,1", "--out", str(tmp_path)])
+        == 130
+    )
     found = metrics(tmp_path)
     assert not found["finished"]
     assert found["detectors"]["never"]["boundaries"] == 0

@@ -108,7 +108,7 @@ def test_what_is_there_is_not_run_again_and_is_shared(
     """Figure 6 finds VASE of Figure 2, and runs its entangled baseline."""
     assert reproduce(out, "fig2", "fig6") == 0
     before = (out / "fig2" / "table.csv").read_text()
-    monkeypatch.setattr(study, "run_lifelong", lambda settings: pytest.fail("run again"))
+    monkeypatch.setattr(study, "run_lifelong", lambda *given: pytest.fail("run again"))
     assert reproduce(out, "figure2", "fig6") == 0
     assert (out / "fig2" / "table.csv").read_text() == before
     sda = [(out / name / "table.csv").read_text().splitlines()[1] for name in ("fig2", "fig6")]
@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_a_table_of_what_was_finished(
 ) -> None:
     real, ran = study.run_lifelong, []
 
-    def once(settings: Any) -> Any:
+    def once(settings: Any, label: str) -> Any:
         if ran:
             raise KeyboardInterrupt
         ran.append(settings)

@@ -15,6 +15,7 @@ from vase_rl.experiments.online_probes import OnlineProbes
 from vase_rl.experiments.scoring import Visit, score
 from vase_rl.experiments.studies import BUILT_IN, CONDITIONS, STUDIES, Cell, Study
 from vase_rl.experiments.study import run_study
+from vase_rl.experiments.sweep import Workers
 from vase_rl.experiments.tables import Column
 
 SMALL = dict(image_size=16, filters=(8, 8), hidden=32, latents=6, max_environments=4)
@@ -135,7 +136,7 @@ def _tiny_study(monkeypatch):
 
 
 def test_a_study_has_a_row_per_condition(tiny_study, tmp_path):
-    run = run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    run = run_study("tiny", tmp_path, [], seeds=[0, 1], workers=Workers(1), device="cpu")
     assert [row["condition"] for row in run.metrics["rows"]] == ["one", "two"]
     assert run.metrics["rows"][0]["runs"] == 2
     assert run.metrics["rows"][1]["environments_found"] == {"mean": 1.0, "standard_error": 0.0}
@@ -144,33 +145,33 @@ def test_a_study_has_a_row_per_condition(tiny_study, tmp_path):
 
 
 def test_finished_runs_are_not_run_again_and_others_are(tiny_study, tmp_path, monkeypatch):
-    run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+    run_study("tiny", tmp_path, [], seeds=[0], workers=Workers(1), device="cpu")
     ran = []
     real = study_module.run_lifelong
     monkeypatch.setattr(
         study_module,
         "run_lifelong",
-        lambda settings: (ran.append(settings.seed), real(settings))[1],
+        lambda settings, label: (ran.append(settings.seed), real(settings))[1],
     )
-    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=Workers(1), device="cpu")
     assert ran == [1, 1]
     (tmp_path / "runs" / "one-seed0.json").write_text("{half a file")
-    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=1, device="cpu")
+    run_study("tiny", tmp_path, [], seeds=[0, 1], workers=Workers(1), device="cpu")
     assert ran == [1, 1, 0]
-    run_study("tiny", tmp_path, [], seeds=[0], steps=13, workers=1, device="cpu")
+    run_study("tiny", tmp_path, [], seeds=[0], steps=13, workers=Workers(1), device="cpu")
     assert ran == [1, 1, 0, 0, 0]
 
 
 def test_workers_give_the_same(tiny_study, tmp_path):
-    one = run_study("tiny", tmp_path / "1", [], seeds=[0], workers=1, device="cpu")
-    two = run_study("tiny", tmp_path / "2", [], seeds=[0], workers=2, device="cpu")
+    one = run_study("tiny", tmp_path / "1", [], seeds=[0], workers=Workers(1), device="cpu")
+    two = run_study("tiny", tmp_path / "2", [], seeds=[0], workers=Workers(2), device="cpu")
     assert one.metrics["rows"] == two.metrics["rows"]
 
 
 def test_ctrl_c_leaves_the_runs_and_a_table_of_them(tiny_study, tmp_path, monkeypatch):
     real, ran = study_module.run_lifelong, []
 
-    def once(settings):
+    def once(settings, label):
         if ran:
             raise KeyboardInterrupt
         ran.append(settings)
@@ -178,7 +179,7 @@ def test_ctrl_c_leaves_the_runs_and_a_table_of_them(tiny_study, tmp_path, monkey
 
     monkeypatch.setattr(study_module, "run_lifelong", once)
     with pytest.raises(KeyboardInterrupt):
-        run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+        run_study("tiny", tmp_path, [], seeds=[0], workers=Workers(1), device="cpu")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert not metrics["finished"]
     assert [row["runs"] for row in metrics["rows"]] == [1, 0]
@@ -186,11 +187,11 @@ def test_ctrl_c_leaves_the_runs_and_a_table_of_them(tiny_study, tmp_path, monkey
 
 
 def test_a_run_that_diverges_is_told_in_the_table(tiny_study, tmp_path, monkeypatch):
-    def diverge(settings):
+    def diverge(settings, label):
         raise FloatingPointError("loss 'kl' is not finite")
 
     monkeypatch.setattr(study_module, "run_lifelong", diverge)
-    run = run_study("tiny", tmp_path, [], seeds=[0], workers=1, device="cpu")
+    run = run_study("tiny", tmp_path, [], seeds=[0], workers=Workers(1), device="cpu")
     assert run.metrics["rows"][0]["failed"] == 1
     assert "1 (1 diverged)" in (tmp_path / "table.md").read_text()
 

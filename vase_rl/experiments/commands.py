@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sweep import Workers
 
 # The modules that do the work are imported where they are used: `vase-rl --help` must not wait.
 
@@ -127,7 +130,7 @@ def study(options: argparse.Namespace, arguments: list[str]) -> None:
         steps=options.steps,
         only=options.only,
         data_dir=options.data_dir,
-        workers=options.workers,
+        workers=_workers(options),
         device=options.device,
     )
     print((run.path / "table.md").read_text(), end="")
@@ -146,7 +149,7 @@ def detect(options: argparse.Namespace, arguments: list[str]) -> None:
         data_dir=options.data_dir,
         device=options.device,
     )
-    run = run_detect(settings, options.out, arguments)
+    run = run_detect(settings, options.out, arguments, _workers(options))
     print((run.path / "table.md").read_text(), end="")
     print(f"results: {', '.join(str(run.path / name) for name in ('metrics.json', *WRITTEN))}")
 
@@ -160,6 +163,7 @@ def explore(options: argparse.Namespace, arguments: list[str]) -> None:
         seeds=options.seeds or [options.seed],
         steps=options.steps,
         data_dir=options.data_dir,
+        workers=_workers(options),
         device=options.device,
     )
     print((run.path / "table.md").read_text(), end="")
@@ -182,7 +186,7 @@ def reproduce(options: argparse.Namespace, arguments: list[str]) -> None:
         seeds=None if options.seeds is None else tuple(options.seeds),
         seed=options.seed,
         materials=materials,
-        workers=options.workers,
+        workers=_workers(options),
         device=options.device,
     )
     run = run_reproduce(settings, options.out, arguments)
@@ -224,6 +228,12 @@ def data(options: argparse.Namespace, arguments: list[str]) -> None:
 def _names(given: list[str] | None) -> list[str]:
     """Names separated by spaces or by commas."""
     return [name for text in given or () for name in text.split(",") if name]
+
+
+def _workers(options: argparse.Namespace) -> Workers:
+    from .sweep import Workers
+
+    return Workers(options.workers, options.ray)
 
 
 def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:

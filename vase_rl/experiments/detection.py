@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .onlooker import Onlooker, Stretch
 from .progress import Progress
 from .results import RunDirectory, Stored, releases
 from .scoring import Visit
+from .sweep import HERE, Task, Workers, sweep
 
 WRITTEN = ("table.md", "sweep.svg", "timeline.svg")
 """What `detect` leaves beside `metrics.json` and the results of its runs."""
@@ -92,8 +93,17 @@ class Watched:
         return {"alarms": self.alarms, **named}
 
 
-def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
+def run_detect(
+    settings: DetectSettings, out: str | Path, arguments: list[str], workers: Workers = HERE
+) -> RunDirectory:
     """Run what is not yet on disk, then write table and pictures.
+
+    Args:
+        settings: which streams and detectors.
+        out: one file per stream and seed goes to `out/runs`; those of equal settings are not run
+            again.
+        arguments: the command line's, for the record.
+        workers: who runs them; processes of this machine, as many as cores, by default.
 
     Raises:
         ValueError: no such stream or detector, too few frames for a switch, a library or data are
@@ -112,17 +122,13 @@ def run_detect(settings: DetectSettings, out: str | Path, arguments: list[str]) 
         # Missing data and libraries are told now, not after the streams before.
         _stream(job).close()
     run = RunDirectory(out, "detect", arguments, stale=WRITTEN)
-    (run.path / "runs").mkdir(exist_ok=True)
     run.record(
         frames=settings.frames,
         seeds=list(settings.seeds),
         false_alarms_per_million_wanted=settings.false_alarms_per_million,
     )
     try:
-        with Progress(len(due) * settings.frames, "detecting") as progress:
-            for job in due:
-                job.stored.save(_watch(job, progress))
-                progress.announce(f"finished: {job.stream}, seed {job.seed}")
+        sweep([_task(job) for job in jobs], workers, "detect")
     finally:
         _summarise(run, settings, jobs)
     run.finish()
@@ -142,24 +148,32 @@ def _jobs(settings: DetectSettings, folder: Path) -> Iterator[Job]:
             yield Job(stream, seed, folder / f"{stream}-seed{seed}.json", settings)
 
 
+def _task(job: Job) -> Task:
+    gpu = job.settings.device.startswith("cuda")
+    return Task(f"{job.stream}, seed {job.seed}", job.stored, partial(_watch, job), gpu=gpu)
+
+
 def _stream(job: Job) -> DetectionStream:
     settings = job.settings
     return DetectionStream(job.stream, settings.frames, seed=job.seed, data_dir=settings.data_dir)
 
 
-def _watch(job: Job, progress: Progress) -> dict[str, Any]:
-    """Show one stream to all detectors at all settings."""
+def _watch(job: Job, folder: Path) -> dict[str, Any]:
+    """Show one stream to all detectors at all settings; no file is left."""
     settings = job.settings
     methods = {name: METHODS[name] for name in settings.detectors}
     watched = {name: [Watched(m.make(s)) for s in m.settings] for name, m in methods.items()}
-    with closing(_stream(job)) as stream:
+    label = f"detecting, {job.stream}, seed {job.seed}"
+    with (
+        closing(_stream(job)) as stream,
+        Progress(settings.frames, label, part=True) as progress,
+    ):
         onlooker = Onlooker(
             stream.channels,
             plain=any(method.plain for method in methods.values()),
             seed=job.seed,
             device=settings.device,
         )
-        progress.show(f"{job.stream}, seed {job.seed}")
         start = 0
         for frames in stream.chunks():
             stretch = onlooker.look(frames)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .forgetting import mean_of
 from .progress import Progress
 from .results import RunDirectory, Stored, settings_of
 from .studies import BUILT_IN, MOVING_STATIC_MOVING
+from .sweep import HERE, Task, Workers, sweep
 from .tables import Column, markdown, row_of
 
 WRITTEN = ("table.md", "report.html", "curves.svg", "imagined.png", "imagined.gif")
@@ -42,6 +44,7 @@ def run_explore(
     seeds: Sequence[int],
     steps: int,
     data_dir: str | None = None,
+    workers: Workers = HERE,
     device: str = "auto",
 ) -> RunDirectory:
     """Run the seeds that are not yet on disk, then write table, pictures and page.
@@ -52,6 +55,7 @@ def run_explore(
         seeds: one run each.
         steps: batches per visit.
         data_dir: of MNIST and Fashion-MNIST; None takes built-in sprites.
+        workers: who runs them; processes of this machine, as many as cores, by default.
         device: of the learners.
 
     Raises:
@@ -63,48 +67,40 @@ def run_explore(
     for visit in range(len(sequence)):
         jobs[0].source(visit)  # missing data are told now
     run = RunDirectory(out, "explore", arguments, stale=WRITTEN)
-    (run.path / "runs").mkdir(exist_ok=True)
     run.record(sequence=sequence, steps=steps, seeds=list(seeds))
-    due = [job for job in jobs if _result(run, job) is None]
+    tasks = [_task(run, job) for job in jobs]
     try:
-        with Progress(sum(job.batches for job in due), "exploring", "batches") as progress:
-            for job in due:
-                progress.show(f"seed {job.seed}")
-                result, pictures = run_exploring(job, progress)
-                _save_pictures(_pictures(_stored(run, job)), pictures)
-                _stored(run, job).save(result)
-                progress.announce(f"finished: seed {job.seed}")
+        sweep(tasks, workers, "explore")
     finally:
-        _summarise(run, jobs)
+        _summarise(run, tasks)
     run.finish()
     return run
 
 
-def _save_pictures(path: Path, pictures: dict[str, Any]) -> None:
+def _task(run: RunDirectory, job: ExploringSettings) -> Task:
+    # Where the data lie changes nothing.
+    stored = Stored(run.path / "runs" / f"seed{job.seed}.json", settings_of(job, but=("data_dir",)))
+    work = partial(_explore, job)
+    pictures = stored.path.with_suffix(".npz").name
+    return Task(f"seed {job.seed}", stored, work, (pictures,), job.device.startswith("cuda"))
+
+
+def _explore(job: ExploringSettings, folder: Path) -> dict[str, Any]:
+    with Progress(job.batches, f"exploring, seed {job.seed}", "batches", part=True) as progress:
+        result, pictures = run_exploring(job, progress)
     content = io.BytesIO()
-    np.savez_compressed(content, **pictures)
-    write_whole(path, content.getvalue())
+    arrays: dict[str, Any] = pictures
+    np.savez_compressed(content, **arrays)
+    write_whole(folder / f"seed{job.seed}.npz", content.getvalue())
+    return result
 
 
-def _stored(run: RunDirectory, job: ExploringSettings) -> Stored:
-    """Where the data lie changes nothing."""
-    return Stored(run.path / "runs" / f"seed{job.seed}.json", settings_of(job, but=("data_dir",)))
-
-
-def _result(run: RunDirectory, job: ExploringSettings) -> dict[str, Any] | None:
-    """That on disk, with its pictures; None where there is none of these settings."""
-    stored = _stored(run, job)
-    return stored.load() if _pictures(stored).exists() else None
-
-
-def _pictures(stored: Stored) -> Path:
-    return stored.path.with_suffix(".npz")
-
-
-def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
+def _summarise(run: RunDirectory, tasks: Sequence[Task]) -> None:
     from .explore_page import write_page
 
-    done = {job.seed: result for job in jobs if (result := _result(run, job)) is not None}
+    seeds = run.metrics["seeds"]
+    found = {seed: task.result() for seed, task in zip(seeds, tasks, strict=True)}
+    done = {seed: result for seed, result in found.items() if result is not None}
     if not done:
         return
     results = list(done.values())
@@ -121,6 +117,5 @@ def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
     )  # fmt: skip
     table = [row_of(name.replace("_", " "), cells, COLUMNS) for name, cells in rows.items()]
     write_whole(run.path / "table.md", markdown(table, COLUMNS).encode())
-    first = next(job for job in jobs if job.seed in done)
-    with np.load(_pictures(_stored(run, first))) as stored:
+    with np.load(run.path / "runs" / f"seed{next(iter(done))}.npz") as stored:
         write_page(run, dict(stored), results, evaluations=EVALUATIONS)

@@ -20,6 +20,7 @@ from ..reports import UpdateReport
 from .disentanglement import disentanglement_of
 from .forgetting import forgetting, mean_of
 from .online_probes import OnlineProbe, OnlineProbes, position_variance
+from .progress import Progress
 from .scoring import Score, Switch, Visit, score, withdraw
 
 PROBE_EVERY = 2
@@ -78,8 +79,12 @@ class Record:
             self.reconstruction.append(round(report.losses["reconstruction"], 3))
 
 
-def run_lifelong(settings: LifelongSettings) -> dict[str, Any]:
+def run_lifelong(settings: LifelongSettings, label: str = "learning") -> dict[str, Any]:
     """Train and measure; everything as plain values for a JSON file.
+
+    Args:
+        settings: what to learn from, and how.
+        label: of the progress that is told.
 
     Raises:
         ValueError: a source is unknown, or its data are missing.
@@ -94,11 +99,14 @@ def run_lifelong(settings: LifelongSettings) -> dict[str, Any]:
     vase = VASE(settings.config, seed=settings.seed, device=settings.device)
     probes = OnlineProbes(probed, test, settings.config.latents, settings.seed + 1)
     record, spans, losses = Record(), [], []
-    for visit, name in enumerate(settings.sequence):
-        before = probes.evaluations
-        _visit(visit, train[name], vase, probes, record, settings)
-        spans.append(Visit(before, probes.evaluations, name))
-        losses.append({source: _loss(vase, probes, source) for source in names})
+    total = len(settings.sequence) * settings.steps
+    with Progress(total, label, "batches", part=True) as progress:
+        for visit, name in enumerate(settings.sequence):
+            before = probes.evaluations
+            progress.show(name)
+            _visit(visit, train[name], vase, probes, record, settings, progress)
+            spans.append(Visit(before, probes.evaluations, name))
+            losses.append({source: _loss(vase, probes, source) for source in names})
     if settings.save_to is not None:
         vase.save(Path(settings.save_to))
     return {
@@ -120,6 +128,7 @@ def _visit(
     probes: OnlineProbes,
     record: Record,
     settings: LifelongSettings,
+    progress: Progress,
 ) -> None:
     """All batches of one source, with the probes learning and being evaluated beside."""
     pause = max(1, settings.steps // settings.evaluations)
@@ -130,6 +139,7 @@ def _visit(
             probes.train(vase)
         if settings.probes and (step + 1) % pause == 0:
             probes.evaluate(vase)
+        progress.advance()
     probes.leave(source.name)
 
 

@@ -157,7 +157,7 @@ Every detector runs at several settings. DIR/table.md compares them at their def
 group's still stream was run, at matched false-alarm rates; sweep.svg shows all settings,
 timeline.svg the alarms of the first seed. A run that is started again goes on with the next stream.
 By default it takes about ten minutes on two cores. With --detectors blocks a stream takes about
-half a minute, one that a PPO plays up to two.
+half a minute, one that a PPO plays up to two. --ray needs pip install "vase_rl[ray]".
 """
 
 DATA_ACTIONS = {
@@ -179,7 +179,7 @@ examples:
   vase-rl explore --seeds 10-12 --steps 2000
   vase-rl explore --data-dir ~/data        moving Fashion, MNIST, moving MNIST
 
-A seed takes about twenty minutes on two cores; finished ones are not run again. DIR holds
+A seed takes about twenty minutes of one core; finished ones are not run again. DIR holds
 metrics.json, table.md, report.html, curves.svg, imagined.png, imagined.gif and runs/.
 """
 
@@ -195,6 +195,7 @@ examples:
   vase-rl reproduce fig4a --scale cpu --data-dir ~/data --stand-in celeba
   vase-rl reproduce fig4b --scale cpu --trajectories runs/outdoors runs/indoors
   vase-rl reproduce table1 --scale paper --device cuda --seeds 0-4 --workers 1 --data-dir ~/data
+  vase-rl reproduce table1 --scale paper --seeds 0-19 --ray --data-dir /shared/data
 
 DIR/TARGET holds table.md, table.csv (a line per number: the paper's, ours, standard error) and
 pictures as PNG; DIR/metrics.json has all numbers. The table says what was learnt from, and how
@@ -205,6 +206,9 @@ environments by this program's own rule. fig4c keeps its compact networks at eve
 A target takes about a minute at smoke. At cpu, on two cores, it should be an hour or less for fig2
 to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/runs; targets share
 those that they have in common, and what was interrupted goes on where it stopped.
+
+--ray needs pip install "vase_rl[ray]" on every machine of the cluster; each run takes a core, with
+--device cuda a GPU, too. The data must lie at the same place on all of them; results come back here.
 """
 
 BENCH = """\

@@ -7,6 +7,9 @@ from typing import Any
 
 # Stable-Baselines3 seeds numpy's legacy generator, which takes 32 bits; the demo uses two seeds.
 LARGEST_SEED = 2**32 - 2
+THIS_OR_RUNNING = "auto"
+"""In place of a Ray cluster's address: that of $RAY_ADDRESS or one that runs here, or else a new
+one of this machine alone."""
 
 
 def add_environment(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,20 @@ def add_count(
     parser.add_argument(
         name, type=whole(least), default=default, metavar="N", help=f"{what} (default: {default})"
     )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """`--workers` and `--ray`, of commands that make many runs."""
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--workers", type=whole(1), metavar="N",
+        help="runs side by side, one thread each (default: as many as cores)",
+    )  # fmt: skip
+    who.add_argument(
+        "--ray", nargs="?", const=THIS_OR_RUNNING, metavar="ADDRESS",
+        help="run on the Ray cluster there; without an address, on that of $RAY_ADDRESS, one that "
+        "runs here, or a new one of this machine alone",
+    )  # fmt: skip
 
 
 def add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:

@@ -14,6 +14,7 @@ from .options import (
     add_environment,
     add_environment_arguments,
     add_seeds,
+    add_workers,
     layout,
     parse_size,
     rate,
@@ -183,7 +184,7 @@ def _add_study(subparsers: Any) -> None:
         help="run this condition alone; may be given again",
     )  # fmt: skip
     add_data_dir(parser, IDX_FILES)
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def _add_detect(subparsers: Any) -> None:
@@ -206,6 +207,7 @@ def _add_detect(subparsers: Any) -> None:
         "group's still stream (default: 100)",
     )  # fmt: skip
     add_data_dir(parser, f"{IDX_FILES}, which then take part in sprites and reach")
+    add_workers(parser)
 
 
 def _add_explore(subparsers: Any) -> None:
@@ -215,6 +217,7 @@ def _add_explore(subparsers: Any) -> None:
     steps = "batches per visit to a world, a third of it for the last"
     add_count(parser, "--steps", 700, steps, least=10)
     add_data_dir(parser, f"{IDX_FILES}, which then take the place of built-in sprites")
+    add_workers(parser)
 
 
 def _add_reproduce(subparsers: Any) -> None:
@@ -236,7 +239,7 @@ def _add_reproduce(subparsers: Any) -> None:
         "--trajectories", nargs=2, metavar=("NATLAB", "EDE"),
         help="recordings of two worlds for fig4b and fig5b; without them built-in sprites stand in",
     )  # fmt: skip
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def _add_bench(subparsers: Any) -> None:
@@ -244,13 +247,6 @@ def _add_bench(subparsers: Any) -> None:
     parser = _command(subparsers, "bench", summary, manual.BENCH, commands.bench)
     add_count(parser, "--rounds", 15, "times that everything is measured", least=2)
     parser.add_argument("--quick", action="store_true", help="leave out memory and growth")
-
-
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers", type=whole(1), metavar="N",
-        help="runs side by side, one thread each (default: as many as cores)",
-    )  # fmt: skip
 
 
 def _add_data(subparsers: Any) -> None:

@@ -10,6 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 SECONDS_PER_LINE = 15.0
+SECONDS_PER_SHARED_LINE = 60.0
+_shared = False
+
+
+def share_terminal() -> None:
+    """From now on this process is one of several that speak: plain lines, and fewer of them."""
+    global _shared
+    _shared = True
 
 
 class Progress:
@@ -19,6 +27,7 @@ class Progress:
         total: units of work in all.
         label: what is being done.
         unit: of the work, in the plural; bytes are shown in thousands and millions.
+        part: of longer work with a bar of its own: nothing is left of this one at the end.
 
     Example:
         >>> with Progress(3, "counting", "numbers") as progress:
@@ -26,17 +35,17 @@ class Progress:
         ...         progress.advance()
     """
 
-    def __init__(self, total: int, label: str, unit: str = "frames") -> None:
-        self.total, self.label, self.unit = total, label, unit
+    def __init__(self, total: int, label: str, unit: str = "frames", part: bool = False) -> None:
+        self.total, self.label, self.unit, self.part = total, label, unit, part
         self.done = 0
         self.note = ""
         self._started = self._spoken = time.monotonic()
         self._said = (-1, "")
         self._bar: tqdm[Any] | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _shared:
             self._bar = tqdm(
                 total=total, desc=label, unit=f" {unit}", unit_scale=unit == "bytes",
-                dynamic_ncols=True, smoothing=0.1,
+                dynamic_ncols=True, smoothing=0.1, leave=not part,
             )  # fmt: skip
 
     def __enter__(self) -> Progress:
@@ -50,7 +59,9 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None and self.total and self._said != (self.done, self.note):
+            return
+        unsaid = self.total and self._said != (self.done, self.note)
+        if kind is None and unsaid and not self.part:
             self._say()
 
     def advance(self, count: int = 1) -> None:
@@ -58,7 +69,7 @@ class Progress:
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif time.monotonic() - self._spoken >= SECONDS_PER_LINE:
+        elif time.monotonic() - self._spoken >= _pause():
             self._say()
 
     def show(self, note: str) -> None:
@@ -85,6 +96,10 @@ class Progress:
             file=sys.stderr,
             flush=True,
         )
+
+
+def _pause() -> float:
+    return SECONDS_PER_SHARED_LINE if _shared else SECONDS_PER_LINE
 
 
 def say(line: str) -> None:

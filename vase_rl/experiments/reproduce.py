@@ -14,6 +14,7 @@ from .progress import say
 from .published import PUBLISHED
 from .reproducing import Order, Runs, runs_of
 from .results import RunDirectory
+from .sweep import HERE, Workers
 from .tables import row_of
 from .targets import TARGETS, chosen
 
@@ -31,7 +32,7 @@ class ReproduceSettings:
     """None: as many as the scale has, from `seed` on."""
     seed: int = 0
     materials: Materials = field(default_factory=Materials)
-    workers: int | None = None
+    workers: Workers = HERE
     device: str = "auto"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,8 @@ from .materials import Materials
 from .results import Stored, settings_of
 from .stream import StreamSettings, run_stream
 from .studies import Cell, Study
-from .study import Job, jobs_of, learners_of, results_of, run_jobs
+from .study import Job, jobs_of, learners_of, results_of, tasks_of
+from .sweep import HERE, Task, Workers, sweep
 from .targets import FRAMES_PER_UPDATE, Scale, Target
 
 
@@ -31,7 +33,7 @@ class Order:
         seeds: one run per condition and seed.
         materials: what is learnt from.
         folder: below which all runs are kept.
-        workers: processes side by side; None: as many as cores.
+        workers: who runs them.
         device: of the learners.
     """
 
@@ -41,7 +43,7 @@ class Order:
     seeds: tuple[int, ...]
     materials: Materials
     folder: Path
-    workers: int | None = None
+    workers: Workers = HERE
     device: str = "auto"
 
     @property
@@ -92,7 +94,7 @@ class LifelongRuns:
 
     def run(self) -> None:
         """As `Runs.run`."""
-        run_jobs(self.jobs, self.order.workers, self.order.name)
+        sweep(tasks_of(self.jobs), self.order.workers, self.order.name)
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """As `Runs.results`."""
@@ -146,17 +148,14 @@ class StreamRuns:
 
     def run(self) -> None:
         """As `Runs.run`."""
-        for _, settings, stored in self._all():
-            if stored.load() is None:
-                finished = run_stream(settings, stored.path.parent, ["(of vase-rl reproduce)"])
-                keys = [column.key for column in self.order.target.columns]
-                stored.save({key: finished.metrics[key] for key in keys})
+        tasks = [task for _, _, task in self._all()]
+        sweep(tasks, self.order.workers, self.order.name)
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """As `Runs.results`."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for cell, _, stored in self._all():
-            result = stored.load()
+        for cell, _, task in self._all():
+            result = task.result()
             found.setdefault(cell.name, []).extend([] if result is None else [result])
         return found
 
@@ -164,8 +163,8 @@ class StreamRuns:
         """As `Runs.pictures`: of the first seed of every condition."""
         from .portraits import stream_traversals
 
-        for cell, settings, stored in self._all():
-            folder = stored.path.parent
+        for cell, settings, task in self._all():
+            folder = task.folder
             # There is none of a stream in which no environment was found.
             drawn = folder / "cross-domain.png"
             if settings.seed != self.order.seeds[0] or not drawn.exists():
@@ -178,7 +177,7 @@ class StreamRuns:
                 picture = drawn.read_bytes()
             yield f"{folder.name}.png", picture
 
-    def _all(self) -> Iterator[tuple[Cell, StreamSettings, Stored]]:
+    def _all(self) -> Iterator[tuple[Cell, StreamSettings, Task]]:
         scale = self.order.scale
         for seed in self.order.seeds:
             for cell in self.order.target.cells:
@@ -192,8 +191,19 @@ class StreamRuns:
                     seed=seed,
                     device=self.order.device,
                 )
-                path = self.order.place / f"{cell.slug}-seed{seed}" / "result.json"
-                yield cell, settings, Stored(path, settings_of(settings, but=("data_dir",)))
+                yield cell, settings, self._task(f"{cell.slug}-seed{seed}", settings)
+
+    def _task(self, name: str, settings: StreamSettings) -> Task:
+        path = self.order.place / name / "result.json"
+        stored = Stored(path, settings_of(settings, but=("data_dir",)))
+        keys = tuple(column.key for column in self.order.target.columns)
+        work = partial(_stream, settings, keys)
+        return Task(name, stored, work, gpu=settings.device.startswith("cuda"))
+
+
+def _stream(settings: StreamSettings, keys: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    finished = run_stream(settings, folder, ["(of vase-rl reproduce)"])
+    return {key: finished.metrics[key] for key in keys}
 
 
 class ExploreRuns:
@@ -214,6 +224,7 @@ class ExploreRuns:
             seeds=self.order.seeds,
             steps=self.order.scale.steps,
             data_dir=self.order.materials.data_dir if own else None,
+            workers=self.order.workers,
             device=self.order.device,
         )
         self._results = list(run.metrics["results"].values())

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..config import VASEConfig
 from ..envs import make_source
 from ..files import write_whole
 from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
-from .progress import Progress
 from .results import RunDirectory, Stored, settings_of
 from .studies import STUDIES, Cell, Study
+from .sweep import HERE, Task, Workers, sweep
 from .tables import row_of, write_tables
 
 WRITTEN = ("table.md", "table.csv")
@@ -38,7 +34,7 @@ def run_study(
     steps: int | None = None,
     only: Sequence[str] = (),
     data_dir: str | None = None,
-    workers: int | None = None,
+    workers: Workers = HERE,
     device: str = "auto",
 ) -> RunDirectory:
     """Run what is not yet on disk, then write the tables.
@@ -50,7 +46,7 @@ def run_study(
         seeds: one run per cell and seed.
         steps: batches per visit; the study's own by default.
         only: names of the conditions to run; all by default.
-        workers: processes side by side, of one thread each; as many as there are cores by default.
+        workers: who runs them; processes of this machine, as many as cores, by default.
         device: of the learners.
 
     Raises:
@@ -64,7 +60,7 @@ def run_study(
     run = RunDirectory(out, "study", arguments, stale=WRITTEN)
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
     try:
-        run_jobs(jobs, workers, f"study {name}")
+        sweep(tasks_of(jobs), workers, f"study {name}")
     finally:
         _summarise(run, study, jobs)
     if study.pictures:
@@ -101,27 +97,33 @@ def _draw(jobs: list[Job]) -> None:
         write_whole(path.with_suffix(".png"), picture)
 
 
-def run_jobs(jobs: Sequence[Job], workers: int | None, label: str) -> None:
-    """Run those whose results are not yet on disk; each leaves its own when it is done.
+def tasks_of(jobs: Sequence[Job]) -> list[Task]:
+    """What `sweep` runs."""
+    return [_task(job) for job in jobs]
 
-    Args:
-        jobs: of `jobs_of`.
-        workers: processes side by side, of one thread each; as many as there are cores by default.
-        label: what is being done, for the one who waits.
-    """
-    due = [job for job in jobs if not _is_done(job)]
-    for folder in {path.parent for _, path, _ in due}:
-        folder.mkdir(parents=True, exist_ok=True)
-    with Progress(len(due), label, "runs") as progress:
-        for cell, path in _results(due, workers or _cores()):
-            progress.announce(f"finished: {cell} ({path.name})")
-            progress.advance()
+
+def _task(job: Job) -> Task:
+    cell, path, settings = job
+    kept = () if settings.save_to is None else (Path(settings.save_to).name,)
+    # Where the data lie, and where the learner is kept, changes nothing.
+    stored = Stored(path, settings_of(settings, but=("data_dir", "save_to")))
+    work = partial(_run, settings, path.stem)
+    return Task(f"{cell} ({path.name})", stored, work, kept, settings.device.startswith("cuda"))
+
+
+def _run(settings: LifelongSettings, label: str, folder: Path) -> dict[str, Any]:
+    if settings.save_to is not None:
+        settings = replace(settings, save_to=str(folder / Path(settings.save_to).name))
+    try:
+        return run_lifelong(settings, label)
+    except FloatingPointError as error:
+        return {"diverged": str(error)}
 
 
 def results_of(jobs: Sequence[Job], cell: str) -> list[dict[str, Any]]:
     """What is on disk of one condition's jobs, in their order."""
-    stored = [_stored(job).load() for job in jobs if job[0] == cell and _is_done(job)]
-    return [result for result in stored if result is not None]
+    found = [_task(job).result() for job in jobs if job[0] == cell]
+    return [result for result in found if result is not None]
 
 
 def learners_of(
@@ -129,7 +131,7 @@ def learners_of(
 ) -> Iterator[tuple[str, Path, LifelongSettings, dict[str, Any], VASE]]:
     """Every learner that was kept: its job, the job's result, and the learner."""
     for job in jobs:
-        result, kept = _stored(job).load(), job[2].save_to
+        result, kept = _task(job).result(), job[2].save_to
         if result is not None and kept is not None and Path(kept).exists():
             yield *job, result, VASE.load(kept, device="cpu")
 
@@ -168,50 +170,3 @@ def _settings(study: Study, cell: Cell, seed: int, path: Path) -> LifelongSettin
         disentanglement=study.disentanglement,
         save_to=str(path.with_suffix(".pt")) if study.pictures else None,
     )
-
-
-def _stored(job: Job) -> Stored:
-    """Where the data lie, and where the learner is kept, changes nothing."""
-    _, path, settings = job
-    return Stored(path, settings_of(settings, but=("data_dir", "save_to")))
-
-
-def _is_done(job: Job) -> bool:
-    result, kept = _stored(job).load(), job[2].save_to
-    return result is not None and (kept is None or "diverged" in result or Path(kept).exists())
-
-
-def _results(due: list[Job], workers: int) -> Iterator[tuple[str, Path]]:
-    if workers == 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield from map(_run, due)
-        finally:
-            torch.set_num_threads(threads)
-        return
-    # Leaving the block on Ctrl-C ends the workers; finished runs are on disk.
-    with get_context("spawn").Pool(min(workers, max(len(due), 1)), _start_worker) as pool:
-        yield from pool.imap_unordered(_run, due)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
-def _run(job: Job) -> tuple[str, Path]:
-    cell, path, settings = job
-    try:
-        result = run_lifelong(settings)
-    except FloatingPointError as error:
-        result = {"diverged": str(error)}
-    _stored(job).save(result)
-    return cell, path
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
