@@ -179,8 +179,9 @@ examples:
   vase-rl explore --seeds 10-12 --steps 2000
   vase-rl explore --data-dir ~/data        moving Fashion, MNIST, moving MNIST
 
-A seed takes about twenty minutes of one core; finished ones are not run again. DIR holds
-metrics.json, table.md, report.html, curves.svg, imagined.png, imagined.gif and runs/.
+A seed takes about twenty minutes, and on two cores two run at once; finished ones are not run
+again. DIR holds metrics.json, table.md, report.html, curves.svg, imagined.png, imagined.gif and
+runs/.
 """
 
 REPRODUCE = """\
@@ -207,8 +208,8 @@ A target takes about a minute at smoke. At cpu, on two cores, it should be an ho
 to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/runs; targets share
 those that they have in common, and what was interrupted goes on where it stopped.
 
---ray needs pip install "vase_rl[ray]" on every machine of the cluster; each run takes a core, with
---device cuda a GPU, too. The data must lie at the same place on all of them; results come back here.
+--ray needs pip install "vase_rl[ray]" on every machine of the cluster; a run takes a core there,
+with --device cuda a GPU, too. Data must lie in one place on all of them; results come back here.
 """
 
 BENCH = """\
