@@ -373,7 +373,7 @@ def test_an_interrupted_run_keeps_what_it_finished(
 ) -> None:
     watch = detection_module._watch
 
-    def once(job: detection_module.Job, folder: Path) -> dict[str, Any]:
+    def once(job: detection_module.Job, folder: Path) -> list[dict[str, Any]]:
         if job.seed == 1:
             raise KeyboardInterrupt
         return watch(job, folder)

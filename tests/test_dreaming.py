@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from worlds import tiny
 
 from vase_rl.distributions import expected_pixels
-from vase_rl.dreaming import Dream, decoder_proximity, dream, encoder_proximity
+from vase_rl.dreaming import Dream, decoder_proximity, draw, dream, encoder_proximity
 from vase_rl.networks import VASENetworks
 
 CONFIG = tiny(dream_batch_size=600, decoder_reduction="sum")
@@ -32,7 +32,8 @@ def _networks() -> VASENetworks:
 
 
 def dreamt(networks: VASENetworks, past: list[int], seed: int = 0) -> Dream:
-    return dream(networks, past, MASKS, USED, torch.Generator().manual_seed(seed), CONFIG)
+    drawn = draw(past, MASKS, USED, torch.Generator().manual_seed(seed), CONFIG)
+    return dream(networks, drawn, CONFIG)
 
 
 @pytest.mark.parametrize("past", [[0], [2], [0, 1], [0, 2]])
@@ -54,7 +55,8 @@ def test_dreamt_latents_follow_the_prior_and_the_mask_of_their_environment(netwo
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_dream_is_what_the_snapshot_makes_of_its_latents(networks, likelihood):
     config = tiny(likelihood=likelihood)
-    memory = dream(networks, [0, 1], MASKS, USED, torch.Generator().manual_seed(0), config)
+    drawn = draw([0, 1], MASKS, USED, torch.Generator().manual_seed(0), config)
+    memory = dream(networks, drawn, config)
     output = networks.decoder(memory.latents, memory.environments)
     torch.testing.assert_close(memory.output, output)
     torch.testing.assert_close(memory.frames, expected_pixels(output, config))

@@ -296,9 +296,9 @@ def test_without_clustering_the_snapshot_follows_the_clock_and_every_latent_is_d
     atypical(vase, [1, 4])
     watch(vase, bars, 40)
     assert not vase.environments[0].latent_mask[[1, 4]].any(), "the mask follows the stream"
-    memory = vase._dream()
-    assert memory is not None
-    assert (memory.latents != 0).all()
+    drawn = vase._draw()
+    assert drawn is not None
+    assert (drawn.latents != 0).all()
 
 
 @pytest.mark.parametrize("dreaming", [True, False])

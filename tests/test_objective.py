@@ -16,7 +16,7 @@ from vase_rl.distributions import (
     negative_log_likelihood,
     squared_wasserstein,
 )
-from vase_rl.dreaming import Dream, dream
+from vase_rl.dreaming import Dream, draw, dream
 from vase_rl.networks import VASENetworks
 from vase_rl.objective import LOSS_NAMES, StepLosses, training_losses
 
@@ -36,7 +36,8 @@ class Step:
         self.noise = torch.randn(9, config.latents)
         snapshot = VASENetworks(config)
         generator = torch.Generator().manual_seed(0)
-        self.memory = dream(snapshot, [0, 2], MASKS, MASKS, generator, config) if dreaming else None
+        drawn = draw([0, 2], MASKS, MASKS, generator, config) if dreaming else None
+        self.memory = None if drawn is None else dream(snapshot, drawn, config)
         self.losses = self.run()
 
     def run(self, memory: Dream | None = None) -> StepLosses:

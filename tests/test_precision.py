@@ -11,7 +11,7 @@ from worlds import bars, checkers, tiny
 
 from vase_rl import VASE, VASEConfig
 from vase_rl.checkpoint import state_of
-from vase_rl.dreaming import dream
+from vase_rl.dreaming import draw, dream
 from vase_rl.networks import VASENetworks
 from vase_rl.objective import training_losses
 from vase_rl.precision import dtype_of, multiplies_bfloat16
@@ -34,7 +34,8 @@ def step(precision: str, config: VASEConfig) -> tuple[dict[str, float], dict[str
             part.precision = precision
     x = torch.rand(32, config.channels, config.image_size, config.image_size)
     ones = torch.ones(2, config.latents, dtype=torch.bool)
-    memory = dream(snapshot, [0], ones, ones, torch.Generator().manual_seed(0), config)
+    drawn = draw([0], ones, ones, torch.Generator().manual_seed(0), config)
+    memory = dream(snapshot, drawn, config)
     losses = training_losses(
         networks, x, 1, ones[1], 0.0, 1.0, memory, torch.randn(32, config.latents), config
     ).by_name

@@ -25,7 +25,7 @@ STEPS = 40
 @pytest.fixture(name="result", scope="module")
 def _result() -> dict:
     config = VASEConfig.preset("compact", **SMALL)
-    return run_lifelong(LifelongSettings(BUILT_IN, STEPS, config, device="cpu"))
+    return run_lifelong([LifelongSettings(BUILT_IN, STEPS, config, device="cpu")])[0]
 
 
 def test_a_run_finds_the_worlds(result):
@@ -51,7 +51,7 @@ def test_a_run_scores_every_probe_at_every_evaluation(result):
 
 def test_a_run_is_plain_json_and_repeats_itself(result):
     config = VASEConfig.preset("compact", **SMALL)
-    again = run_lifelong(LifelongSettings(BUILT_IN, STEPS, config, device="cpu"))
+    (again,) = run_lifelong([LifelongSettings(BUILT_IN, STEPS, config, device="cpu")])
     assert json.dumps(again | {"seconds": 0}) == json.dumps(result | {"seconds": 0})
 
 
@@ -90,8 +90,8 @@ def test_a_candidate_that_was_given_up_finds_no_boundary():
 def test_probes_leave_the_learner_alone():
     config = VASEConfig.preset("compact", **SMALL)
     settings = dict(sequence=BUILT_IN, steps=STEPS, config=config, device="cpu")
-    alone = run_lifelong(LifelongSettings(probes=False, **settings))
-    beside = run_lifelong(LifelongSettings(probes=True, **settings))
+    (alone,) = run_lifelong([LifelongSettings(probes=False, **settings)])
+    (beside,) = run_lifelong([LifelongSettings(probes=True, **settings)])
     assert alone["record"] == beside["record"]
 
 
@@ -151,7 +151,7 @@ def test_finished_runs_are_not_run_again_and_others_are(tiny_study, tmp_path, mo
     monkeypatch.setattr(
         study_module,
         "run_lifelong",
-        lambda settings, label: (ran.append(settings.seed), real(settings))[1],
+        lambda settings, label: (ran.append(settings[0].seed), real(settings))[1],
     )
     run_study("tiny", tmp_path, [], seeds=[0, 1], workers=Workers(1), device="cpu")
     assert ran == [1, 1]
@@ -166,6 +166,38 @@ def test_workers_give_the_same(tiny_study, tmp_path):
     one = run_study("tiny", tmp_path / "1", [], seeds=[0], workers=Workers(1), device="cpu")
     two = run_study("tiny", tmp_path / "2", [], seeds=[0], workers=Workers(2), device="cpu")
     assert one.metrics["rows"] == two.metrics["rows"]
+
+
+def test_seeds_that_train_together_are_runs_like_others(tiny_study, tmp_path):
+    """Those that are there already are left out; rounding may differ, decisions do not."""
+    run_study("tiny", tmp_path / "1", [], seeds=[0, 1, 2], workers=Workers(1), device="cpu")
+    out = tmp_path / "2"
+    run_study("tiny", out, [], seeds=[1], workers=Workers(1), device="cpu")
+    run_study("tiny", out, [], seeds=[0, 1, 2], workers=Workers(1, replicas=2), device="cpu")
+    for seed in (0, 1, 2):
+        alone, together = (
+            json.loads((tmp_path / name / "runs" / f"one-seed{seed}.json").read_text())
+            for name in ("1", "2")
+        )
+        assert alone["settings"] == together["settings"]
+        assert alone["result"]["record"]["openings"] == together["result"]["record"]["openings"]
+        assert together["result"]["reconstruction_loss"][0]["moving-garments"] == pytest.approx(
+            alone["result"]["reconstruction_loss"][0]["moving-garments"], rel=0.02
+        )
+
+
+def test_one_that_diverges_does_not_take_others_along(tiny_study, tmp_path, monkeypatch):
+    real = study_module.run_lifelong
+
+    def some(settings, label):
+        if any(one.seed == 1 for one in settings):
+            raise FloatingPointError("loss 'kl' of replica 1 is not finite")
+        return real(settings, label)
+
+    monkeypatch.setattr(study_module, "run_lifelong", some)
+    workers = Workers(1, replicas=3)
+    run = run_study("tiny", tmp_path, [], seeds=[0, 1, 2], workers=workers, device="cpu")
+    assert [(row["runs"], row["failed"]) for row in run.metrics["rows"]] == [(3, 1), (3, 1)]
 
 
 def test_ctrl_c_leaves_the_runs_and_a_table_of_them(tiny_study, tmp_path, monkeypatch):

@@ -17,36 +17,32 @@ from vase_rl.experiments import cli
 from vase_rl.experiments.results import Stored
 from vase_rl.experiments.studies import LATENTS, STUDIES, Cell, Study
 from vase_rl.experiments.study import run_study
-from vase_rl.experiments.sweep import Task, Workers, sweep
+from vase_rl.experiments.sweep import Outcome, Task, Workers, sweep
 
 
-def _double(number: int, folder: Path) -> dict[str, Any]:
+def _double(number: int, folder: Path) -> list[dict[str, Any]]:
     (folder / f"{number}.txt").write_text(str(2 * number))
-    return {"double": 2 * number, "process": os.getpid(), "threads": torch.get_num_threads()}
+    return [{"double": 2 * number, "process": os.getpid(), "threads": torch.get_num_threads()}]
 
 
-def _fail(folder: Path) -> dict[str, Any]:
+def _fail(folder: Path) -> list[dict[str, Any]]:
     raise ValueError("--steps must be enough, got 1")
 
 
-def _diverge(folder: Path) -> dict[str, Any]:
-    return {"diverged": "loss 'kl' is not finite"}
+def _diverge(folder: Path) -> list[dict[str, Any]]:
+    return [{"diverged": "loss 'kl' is not finite"}]
 
 
 def doubling(folder: Path, count: int = 3) -> list[Task]:
+    stored = [Stored(folder / f"{n}.json", {"n": n}) for n in range(count)]
     return [
-        Task(
-            f"number {n}",
-            Stored(folder / f"{n}.json", {"n": n}),
-            partial(_double, n),
-            (f"{n}.txt",),
-        )
+        Task(f"number {n}", (Outcome(stored[n], (f"{n}.txt",)),), partial(_double, n))
         for n in range(count)
     ]
 
 
 def results(tasks: list[Task]) -> list[dict[str, Any]]:
-    found = [task.result() for task in tasks]
+    found = [task.outcomes[0].result() for task in tasks]
     assert all(result is not None for result in found)
     return [result for result in found if result is not None]
 
@@ -126,9 +122,10 @@ def test_only_what_is_missing_is_run(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_run_that_diverged_leaves_no_file_and_is_not_run_again(tmp_path: Path) -> None:
-    task = Task("one", Stored(tmp_path / "one.json", {}), _diverge, ("one.pt",))
+    task = Task("one", (Outcome(Stored(tmp_path / "one.json", {}), ("one.pt",)),), _diverge)
     sweep([task], Workers(1), "diverging")
-    assert task.result() == {"diverged": "loss 'kl' is not finite"}
+    assert task.done
+    assert task.outcomes[0].result() == {"diverged": "loss 'kl' is not finite"}
 
 
 def test_a_cluster_brings_results_and_files_home(cluster: None, tmp_path: Path) -> None:
@@ -145,10 +142,11 @@ def test_a_cluster_brings_results_and_files_home(cluster: None, tmp_path: Path) 
 
 @pytest.mark.parametrize("workers", [Workers(1), Workers(2), Workers(ray="auto")])
 def test_what_a_task_raises_comes_out(cluster: None, workers: Workers, tmp_path: Path) -> None:
-    bad = [Task(f"bad {n}", Stored(tmp_path / f"{n}.json", {}), _fail) for n in range(2)]
+    stored = [Stored(tmp_path / f"{n}.json", {}) for n in range(2)]
+    bad = [Task("bad", (Outcome(one),), _fail) for one in stored]
     with pytest.raises(ValueError, match="--steps must be enough, got 1"):
         sweep(bad, workers, "failing")
-    assert bad[0].result() is None
+    assert not bad[0].done
 
 
 def test_a_study_on_a_cluster_is_the_study_here(

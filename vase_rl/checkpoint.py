@@ -29,8 +29,19 @@ class CheckpointError(ValueError):
 def save_state(vase: VASE, path: Path) -> None:
     """Write `state_of(vase)`; the file appears complete or not at all."""
     buffer = io.BytesIO()
-    torch.save(state_of(vase), buffer)
+    torch.save(_own(state_of(vase)), buffer)
     write_whole(path, buffer.getvalue())
+
+
+def _own(value: Any) -> Any:
+    """The same with tensors that are parts of larger ones (`replicas`) copied: torch writes what a
+    tensor is a part of."""
+    if isinstance(value, dict):
+        return {key: _own(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_own(part) for part in value]
+    part = isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes
+    return value.clone() if part else value
 
 
 def load_state(cls: type[VASE], path: Path, device: torch.device) -> VASE:

@@ -28,6 +28,9 @@ FEW = 4
 class Halving(nn.Conv2d):
     """(B, C, 2h, 2w) to (B, D, h, w)."""
 
+    plain = False
+    """Whether torch's own layer is used everywhere: `torch.func` knows no other."""
+
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__(channels, filters, SIDE, stride=STRIDE, padding=PADDING)
         self.weight.data = _channels_last(self.weight.data)
@@ -35,7 +38,7 @@ class Halving(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        if _plainly(x):
+        if self.plain or _plainly(x):
             return F.conv2d(x, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
             return _apply(_Down, x, weight, bias)
@@ -45,6 +48,9 @@ class Halving(nn.Conv2d):
 class Doubling(nn.ConvTranspose2d):
     """The transpose, (B, D, h, w) to (B, C, 2h, 2w)."""
 
+    plain = False
+    """As in `Halving`."""
+
     def __init__(self, filters: int, channels: int) -> None:
         super().__init__(filters, channels, SIDE, stride=STRIDE, padding=PADDING)
         self.weight.data = _channels_last(self.weight.data)
@@ -52,7 +58,7 @@ class Doubling(nn.ConvTranspose2d):
     def forward(self, y: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert self.bias is not None
         weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
-        if _plainly(y):
+        if self.plain or _plainly(y):
             return F.conv_transpose2d(y, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
             return _apply(_Up, y, weight, bias)
@@ -150,8 +156,11 @@ class _Outer(Function):
 class Rectifier(nn.ReLU):
     """ReLU in place: what comes in must be needed by nobody else."""
 
+    plain = False
+    """As in `Halving`."""
+
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype != torch.bfloat16 or x.device.type != "cpu":
+        if self.plain or x.dtype != torch.bfloat16 or x.device.type != "cpu":
             return F.relu(x, inplace=True)
         if torch.is_grad_enabled():
             return _apply(_Rectify, x)

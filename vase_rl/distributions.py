@@ -83,7 +83,9 @@ def pixel_precision(output: Tensor, config: VASEConfig) -> Tensor:
     return torch.full_like(output, config.gaussian_std**-2)
 
 
-def capacity_term(kl: Tensor, capacity: float, beta: float, config: VASEConfig) -> Tensor:
+def capacity_term(
+    kl: Tensor, capacity: float | Tensor, beta: float | Tensor, config: VASEConfig
+) -> Tensor:
     """The representation-capacity term of eq. 3, or one of its two relatives.
 
     Args:

@@ -36,16 +36,23 @@ class Dream:
     """uˢ', bool (B, N)."""
 
 
-@torch.no_grad()
-def dream(
-    snapshot: VASENetworks,
+@dataclass(frozen=True)
+class Drawn:
+    """What is dreamt of, before a snapshot shows it; as in `Dream`."""
+
+    environments: Tensor
+    latents: Tensor
+    used: Tensor
+
+
+def draw(
     past: list[int],
     masks: Tensor,
     used: Tensor,
     generator: torch.Generator,
     config: VASEConfig,
-) -> Dream:
-    """Sample x' by eq. 1 from environments other than the current one.
+) -> Drawn:
+    """Environments other than the current one, and latents from the prior.
 
     Args:
         past: indices of the environments to dream of, not empty.
@@ -57,10 +64,16 @@ def dream(
     choice = torch.randint(len(past), (size,), generator=generator)
     environments = torch.tensor(past)[choice].to(device)
     z = torch.randn(size, config.latents, generator=generator).to(device) * masks[environments]
-    output = snapshot.decoder(z, environments)
+    return Drawn(environments, z, used[environments])
+
+
+@torch.no_grad()
+def dream(snapshot: VASENetworks, drawn: Drawn, config: VASEConfig) -> Dream:
+    """Sample x' by eq. 1, and let the snapshot encode it."""
+    output = snapshot.decoder(drawn.latents, drawn.environments)
     frames = expected_pixels(output, config)
     mean, std = snapshot.encoder(frames)
-    return Dream(environments, z, frames, output, mean, std, used[environments])
+    return Dream(drawn.environments, drawn.latents, frames, output, mean, std, drawn.used)
 
 
 def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConfig) -> Tensor:

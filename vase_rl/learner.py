@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .checkpoint import load_state, save_state
 from .config import VASEConfig
 from .devices import resolve_device
 from .distributions import expected_pixels, negative_log_likelihood
-from .dreaming import Dream, dream
+from .dreaming import Drawn, draw, dream
 from .environments import Environment
 from .fixed_features import FixedFeatures
 from .frames import to_frames, to_tensor
@@ -38,7 +39,36 @@ ATYPICALITY_WEIGHT = 0.05
 # taken into use are atypical for a while.
 MASK_SETTLING = 50
 # From `_warn_full` up to whoever called `update`, through torch's decorator.
-_FRAMES_TO_CALLER = 6
+_FRAMES_TO_CALLER = 7
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A batch whose environment has been inferred, and entered."""
+
+    x: Tensor
+    """(B, C, H, W)."""
+    shifts: list[Shift]
+    accepted: Tensor | None
+    """Those of its frames that are trained on; None: none are."""
+    held: bool
+    """Whether frames are held back, for they spoke against the environment."""
+    before: int
+    """The environment before, how many were known then, and its status."""
+    known: int
+    status: Status
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What one training step takes beside the weights; names are those of `training_losses`."""
+
+    x: Tensor
+    mask: Tensor
+    capacity: float
+    beta: float
+    drawn: Drawn | None
+    noise: Tensor
 
 
 class VASE:
@@ -133,34 +163,10 @@ class VASE:
             FloatingPointError: a loss is not finite or, on a processor in bfloat16, a weight or its
                 gradient; the weights stay as they were.
         """
-        x = to_tensor(frames, self.config, self.device)
-        before, known, status = self.environment, len(self.environments), self.status
-        shifts, accepted = self._infer_and_enter(x)
-        kinds = [shift.kind for shift in shifts]
-        held = self.registry.rule.suspects
-        if accepted is None or self.paused:
-            losses: dict[str, float] = {}
-            samples = self._sample(x)
-        else:
-            losses, samples = self._train(self._thinned(accepted))
-        report = UpdateReport(
-            environment=self.environment,
-            new_environment="open" in kinds or not known,
-            shift=known > 0 and (self.environment != before or "open" in kinds),
-            merged="merge" in kinds,
-            candidate=held,
-            trained=bool(losses),
-            blocks=shifts[-1].blocks if shifts else 0,
-            status=self.status,
-            latent_mask=_array(self.registry.present.latent_mask),
-            atypicality=_array(atypicality(samples)),
-            losses=losses,
-            updates=self.updates,
-        )
-        changed = any(s.kind != "full" or s.environment != s.left for s in shifts)
-        if self.on_change is not None and (changed or not known or status != self.status):
-            self.on_change(self, report)
-        return report
+        arrival = self._arrive(to_tensor(frames, self.config, self.device))
+        if arrival.accepted is None:
+            return self._report(arrival, {}, self._sample(arrival.x))
+        return self._report(arrival, *self._train(arrival.accepted))
 
     @torch.inference_mode(False)
     def practise(self, frames: np.ndarray) -> dict[str, float]:
@@ -178,10 +184,42 @@ class VASE:
                 gradient; the weights stay as they were.
         """
         self.registry.require("practise")
-        losses, _ = self._train(self._thinned(to_tensor(frames, self.config, self.device)))
+        losses, _ = self._train(to_tensor(frames, self.config, self.device))
         return losses
 
-    def _infer_and_enter(self, x: Tensor) -> tuple[list[Shift], Tensor | None]:
+    def _arrive(self, x: Tensor, features: np.ndarray | None = None) -> Arrival:
+        """Find out where a batch belongs, and go there; its features (B, D) may be known."""
+        before, known, status = self.environment, len(self.environments), self.status
+        shifts, accepted = self._infer_and_enter(x, features)
+        held = self.registry.rule.suspects
+        return Arrival(x, shifts, None if self.paused else accepted, held, before, known, status)
+
+    def _report(self, arrival: Arrival, losses: dict[str, float], samples: Tensor) -> UpdateReport:
+        """What became of a batch; `on_change` is told."""
+        shifts, known = arrival.shifts, arrival.known
+        kinds = [shift.kind for shift in shifts]
+        report = UpdateReport(
+            environment=self.environment,
+            new_environment="open" in kinds or not known,
+            shift=known > 0 and (self.environment != arrival.before or "open" in kinds),
+            merged="merge" in kinds,
+            candidate=arrival.held,
+            trained=bool(losses),
+            blocks=shifts[-1].blocks if shifts else 0,
+            status=self.status,
+            latent_mask=_array(self.registry.present.latent_mask),
+            atypicality=_array(atypicality(samples)),
+            losses=losses,
+            updates=self.updates,
+        )
+        changed = any(s.kind != "full" or s.environment != s.left for s in shifts)
+        if self.on_change is not None and (changed or not known or arrival.status != self.status):
+            self.on_change(self, report)
+        return report
+
+    def _infer_and_enter(
+        self, x: Tensor, features: np.ndarray | None
+    ) -> tuple[list[Shift], Tensor | None]:
         """Find out where a batch belongs, block by block, and go there.
 
         Returns:
@@ -193,7 +231,7 @@ class VASE:
             return [], x
         shifts: list[Shift] = []
         accepted: list[Tensor] = []
-        for frames, found in self._observed(x):
+        for frames, found in self._observed(x, features):
             for shift in found:
                 self._follow(shift, frames)
             if found:
@@ -203,13 +241,15 @@ class VASE:
             shifts += found
         return shifts, torch.cat(accepted) if accepted else None
 
-    def _observed(self, x: Tensor) -> Iterator[tuple[Tensor, list[Shift]]]:
+    def _observed(
+        self, x: Tensor, features: np.ndarray | None
+    ) -> Iterator[tuple[Tensor, list[Shift]]]:
         """Parts of a batch, and the changes that the rule sees in each."""
         rule = self.registry.rule
         if isinstance(rule, Persistence):
             yield x, rule.observe(self._verdict(x))
             return
-        blocks = self._blocks(self._features(x))
+        blocks = self._blocks(self._features(x) if features is None else features)
         for frames, block in zip(x.tensor_split(len(blocks)), blocks, strict=True):
             yield frames, rule.observe(block)
 
@@ -292,34 +332,46 @@ class VASE:
 
     def _train(self, x: Tensor) -> tuple[dict[str, float], Tensor]:
         """One step of eq. 9 in the present environment: losses by name, and latent samples."""
-        present = self.registry.present
-        memory = self._dream()
-        noise = self._normal(len(x))
+        ready = self._prepare(x)
+        memory = None
+        if ready.drawn is not None and self.snapshot is not None:
+            memory = dream(self.snapshot, ready.drawn, self.config)
         step = training_losses(
             self.networks,
-            x,
+            ready.x,
             self.environment,
-            present.latent_mask,
-            self.config.capacity(self.updates),
-            self.config.beta_after(present.updates),
+            ready.mask,
+            ready.capacity,
+            ready.beta,
             memory,
-            noise,
+            ready.noise,
             self.config,
         )
-        losses = _finite(step.by_name)
+        losses = finite(step.by_name)
         self.optimizer.zero_grad(set_to_none=True)
         step.by_name["total"].backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cpu" and self.config.precision != "float32":
             require_finite(self.networks)
         self.optimizer.step()
-        self.updates += 1
-        present.updates += 1
-        present.loss.add(losses["reconstruction"])
-        self._after_step(present, atypicality(step.samples))
+        self._after_step(losses, step.samples)
         return losses, step.samples
 
-    def _dream(self) -> Dream | None:
-        """Frames of other environments than the present one, once the snapshot knows any."""
+    def _prepare(self, x: Tensor) -> Ready:
+        """What a training step on frames takes, but for the weights."""
+        x = self._thinned(x)
+        present = self.registry.present
+        drawn = self._draw()
+        return Ready(
+            x,
+            present.latent_mask,
+            self.config.capacity(self.updates),
+            self.config.beta_after(present.updates),
+            drawn,
+            self._normal(len(x)),
+        )
+
+    def _draw(self) -> Drawn | None:
+        """Of other environments than the present one, once the snapshot knows any."""
         if self.snapshot is None:
             return None
         masks = torch.stack([e.latent_mask for e in self.environments])
@@ -332,11 +384,14 @@ class VASE:
         if not self.config.clustering:
             # The only environment holds all worlds so far; the present mask is that of the last.
             past, masks = [0], torch.ones_like(masks)
-        if not past:
-            return None
-        return dream(self.snapshot, past, masks, used, self.generator, self.config)
+        return draw(past, masks, used, self.generator, self.config) if past else None
 
-    def _after_step(self, present: Environment, alpha: Tensor) -> None:
+    def _after_step(self, losses: dict[str, float], samples: Tensor) -> None:
+        """What changes with a training step beside the weights."""
+        present, alpha = self.registry.present, atypicality(samples)
+        self.updates += 1
+        present.updates += 1
+        present.loss.add(losses["reconstruction"])
         weight = max(ATYPICALITY_WEIGHT, 1.0 / present.updates)
         self.running_atypicality.lerp_(alpha, weight)
         if self.config.masking:
@@ -633,7 +688,7 @@ class VASE:
         return float(negative_log_likelihood(output, x, self.config).mean())
 
 
-def _finite(tensors: dict[str, Tensor]) -> dict[str, float]:
+def finite(tensors: dict[str, Tensor]) -> dict[str, float]:
     """Plain numbers, fetched from the device at once; FloatingPointError if the total is not."""
     values = torch.stack([t.detach() for t in tensors.values()]).tolist()
     if not math.isfinite(values[-1]):

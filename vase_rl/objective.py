@@ -43,10 +43,10 @@ class StepLosses:
 def training_losses(
     networks: VASENetworks,
     x: Tensor,
-    environment: int,
+    environment: int | Tensor,
     mask: Tensor,
-    capacity: float,
-    beta: float,
+    capacity: float | Tensor,
+    beta: float | Tensor,
     memory: Dream | None,
     noise: Tensor,
     config: VASEConfig,
@@ -55,6 +55,7 @@ def training_losses(
 
     Args:
         x: current frames (B, C, H, W) in [0, 1].
+        environment: index of the current one; it, capacity and beta may be scalar tensors.
         mask: aˢ of the current environment, bool (N,).
         capacity: C at this step, in nats.
         beta: β at this step.
@@ -69,7 +70,7 @@ def training_losses(
 
     z = mean[:batch] + noise * std[:batch]
     masked = z * mask
-    s = torch.full((batch,), environment, device=x.device)
+    s = torch.as_tensor(environment, device=x.device).expand(batch)
     if memory is None:
         output = networks.decoder(masked, s)
     else:

@@ -233,7 +233,7 @@ def _names(given: list[str] | None) -> list[str]:
 def _workers(options: argparse.Namespace) -> Workers:
     from .sweep import Workers
 
-    return Workers(options.workers, options.ray)
+    return Workers(options.workers, options.ray, getattr(options, "replicas", 1))
 
 
 def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:

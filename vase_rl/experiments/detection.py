@@ -21,7 +21,7 @@ from .onlooker import Onlooker, Stretch
 from .progress import Progress
 from .results import RunDirectory, Stored, releases
 from .scoring import Visit
-from .sweep import HERE, Task, Workers, sweep
+from .sweep import HERE, Outcome, Task, Workers, sweep
 
 WRITTEN = ("table.md", "sweep.svg", "timeline.svg")
 """What `detect` leaves beside `metrics.json` and the results of its runs."""
@@ -150,7 +150,8 @@ def _jobs(settings: DetectSettings, folder: Path) -> Iterator[Job]:
 
 def _task(job: Job) -> Task:
     gpu = job.settings.device.startswith("cuda")
-    return Task(f"{job.stream}, seed {job.seed}", job.stored, partial(_watch, job), gpu=gpu)
+    outcome = Outcome(job.stored)
+    return Task(f"{job.stream}, seed {job.seed}", (outcome,), partial(_watch, job), gpu)
 
 
 def _stream(job: Job) -> DetectionStream:
@@ -158,7 +159,7 @@ def _stream(job: Job) -> DetectionStream:
     return DetectionStream(job.stream, settings.frames, seed=job.seed, data_dir=settings.data_dir)
 
 
-def _watch(job: Job, folder: Path) -> dict[str, Any]:
+def _watch(job: Job, folder: Path) -> list[dict[str, Any]]:
     """Show one stream to all detectors at all settings; no file is left."""
     settings = job.settings
     methods = {name: METHODS[name] for name in settings.detectors}
@@ -182,10 +183,8 @@ def _watch(job: Job, folder: Path) -> dict[str, Any]:
                     one.look(stretch, start)
             start += len(frames)
             progress.advance(len(frames))
-    return {
-        "visits": [asdict(visit) for visit in stream.visits],
-        "methods": {name: [one.to_dict() for one in group] for name, group in watched.items()},
-    }
+    said = {name: [one.to_dict() for one in group] for name, group in watched.items()}
+    return [{"visits": [asdict(visit) for visit in stream.visits], "methods": said}]
 
 
 @dataclass(frozen=True)

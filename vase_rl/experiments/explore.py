@@ -16,7 +16,7 @@ from .forgetting import mean_of
 from .progress import Progress
 from .results import RunDirectory, Stored, settings_of
 from .studies import BUILT_IN, MOVING_STATIC_MOVING
-from .sweep import HERE, Task, Workers, sweep
+from .sweep import HERE, Outcome, Task, Workers, sweep
 from .tables import Column, markdown, row_of
 
 WRITTEN = ("table.md", "report.html", "curves.svg", "imagined.png", "imagined.gif")
@@ -68,38 +68,43 @@ def run_explore(
         jobs[0].source(visit)  # missing data are told now
     run = RunDirectory(out, "explore", arguments, stale=WRITTEN)
     run.record(sequence=sequence, steps=steps, seeds=list(seeds))
-    tasks = [_task(run, job) for job in jobs]
     try:
-        sweep(tasks, workers, "explore")
+        sweep([_task(run, job) for job in jobs], workers, "explore")
     finally:
-        _summarise(run, tasks)
+        _summarise(run, jobs)
     run.finish()
     return run
 
 
-def _task(run: RunDirectory, job: ExploringSettings) -> Task:
+def _outcome(run: RunDirectory, job: ExploringSettings) -> Outcome:
     # Where the data lie changes nothing.
-    stored = Stored(run.path / "runs" / f"seed{job.seed}.json", settings_of(job, but=("data_dir",)))
-    work = partial(_explore, job)
-    pictures = stored.path.with_suffix(".npz").name
-    return Task(f"seed {job.seed}", stored, work, (pictures,), job.device.startswith("cuda"))
+    path = run.path / "runs" / f"seed{job.seed}.json"
+    return Outcome(Stored(path, settings_of(job, but=("data_dir",))), (_pictures(job),))
 
 
-def _explore(job: ExploringSettings, folder: Path) -> dict[str, Any]:
+def _pictures(job: ExploringSettings) -> str:
+    return f"seed{job.seed}.npz"
+
+
+def _task(run: RunDirectory, job: ExploringSettings) -> Task:
+    gpu = job.device.startswith("cuda")
+    return Task(f"seed {job.seed}", (_outcome(run, job),), partial(_explore, job), gpu)
+
+
+def _explore(job: ExploringSettings, folder: Path) -> list[dict[str, Any]]:
     with Progress(job.batches, f"exploring, seed {job.seed}", "batches", part=True) as progress:
         result, pictures = run_exploring(job, progress)
     content = io.BytesIO()
     arrays: dict[str, Any] = pictures
     np.savez_compressed(content, **arrays)
-    write_whole(folder / f"seed{job.seed}.npz", content.getvalue())
-    return result
+    write_whole(folder / _pictures(job), content.getvalue())
+    return [result]
 
 
-def _summarise(run: RunDirectory, tasks: Sequence[Task]) -> None:
+def _summarise(run: RunDirectory, jobs: Sequence[ExploringSettings]) -> None:
     from .explore_page import write_page
 
-    seeds = run.metrics["seeds"]
-    found = {seed: task.result() for seed, task in zip(seeds, tasks, strict=True)}
+    found = {job.seed: _outcome(run, job).result() for job in jobs}
     done = {seed: result for seed, result in found.items() if result is not None}
     if not done:
         return
@@ -117,5 +122,6 @@ def _summarise(run: RunDirectory, tasks: Sequence[Task]) -> None:
     )  # fmt: skip
     table = [row_of(name.replace("_", " "), cells, COLUMNS) for name, cells in rows.items()]
     write_whole(run.path / "table.md", markdown(table, COLUMNS).encode())
-    with np.load(run.path / "runs" / f"seed{next(iter(done))}.npz") as stored:
+    first = next(job for job in jobs if job.seed in done)
+    with np.load(run.path / "runs" / _pictures(first)) as stored:
         write_page(run, dict(stored), results, evaluations=EVALUATIONS)

@@ -7,6 +7,7 @@ number of steps; `study` runs it over conditions and seeds.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from ..config import VASEConfig
 from ..envs import Source, make_source
 from ..learner import VASE
+from ..replicas import Replicas
 from ..reports import UpdateReport
 from .disentanglement import disentanglement_of
 from .forgetting import forgetting, mean_of
@@ -79,34 +81,65 @@ class Record:
             self.reconstruction.append(round(report.losses["reconstruction"], 3))
 
 
-def run_lifelong(settings: LifelongSettings, label: str = "learning") -> dict[str, Any]:
+def run_lifelong(
+    settings: Sequence[LifelongSettings], label: str = "learning"
+) -> list[dict[str, Any]]:
     """Train and measure; everything as plain values for a JSON file.
 
     Args:
-        settings: what to learn from, and how.
+        settings: what to learn from, and how. Several, which may differ in their seeds and in where
+            they are kept, are trained together (`replicas`).
         label: of the progress that is told.
 
     Raises:
         ValueError: a source is unknown, or its data are missing.
-        FloatingPointError: the learner diverged.
+        FloatingPointError: a learner diverged.
     """
+    learners = [VASE(one.config, seed=one.seed, device=one.device) for one in settings]
+    lives = [_live(one, vase) for one, vase in zip(settings, learners, strict=True)]
+    steps = len(settings[0].sequence) * settings[0].steps
+    update = Replicas(learners).update if len(learners) > 1 else _alone(learners[0])
+    with Progress(steps, label, "batches", part=True) as progress:
+        frames = [next(life) for life in lives]
+        for _ in range(steps - 1):
+            reports = update(frames)
+            frames = [life.send(report) for life, report in zip(lives, reports, strict=True)]
+            progress.advance()
+        reports = update(frames)
+        return [_last(life, report) for life, report in zip(lives, reports, strict=True)]
+
+
+def _alone(vase: VASE) -> Callable[[Sequence[np.ndarray]], list[UpdateReport]]:
+    return lambda frames: [vase.update(frames[0])]
+
+
+Life = Generator[np.ndarray, UpdateReport, dict[str, Any]]
+"""Asks for an update on a batch by yielding it; returns the result."""
+
+
+def _last(life: Life, report: UpdateReport) -> dict[str, Any]:
+    try:
+        life.send(report)
+    except StopIteration as end:
+        result: dict[str, Any] = end.value
+        return result
+    raise AssertionError("a life went on after its last batch")
+
+
+def _live(settings: LifelongSettings, vase: VASE) -> Life:
     started = time.perf_counter()
     names = list(dict.fromkeys(settings.sequence))
     train, test, probed = (
         {name: _source(name, split, settings) for name in names}
         for split in ("train", "test", "train")
     )
-    vase = VASE(settings.config, seed=settings.seed, device=settings.device)
     probes = OnlineProbes(probed, test, settings.config.latents, settings.seed + 1)
     record, spans, losses = Record(), [], []
-    total = len(settings.sequence) * settings.steps
-    with Progress(total, label, "batches", part=True) as progress:
-        for visit, name in enumerate(settings.sequence):
-            before = probes.evaluations
-            progress.show(name)
-            _visit(visit, train[name], vase, probes, record, settings, progress)
-            spans.append(Visit(before, probes.evaluations, name))
-            losses.append({source: _loss(vase, probes, source) for source in names})
+    for visit, name in enumerate(settings.sequence):
+        before = probes.evaluations
+        yield from _visit(visit, train[name], vase, probes, record, settings)
+        spans.append(Visit(before, probes.evaluations, name))
+        losses.append({source: _loss(vase, probes, source) for source in names})
     if settings.save_to is not None:
         vase.save(Path(settings.save_to))
     return {
@@ -128,18 +161,16 @@ def _visit(
     probes: OnlineProbes,
     record: Record,
     settings: LifelongSettings,
-    progress: Progress,
-) -> None:
+) -> Generator[np.ndarray, UpdateReport, None]:
     """All batches of one source, with the probes learning and being evaluated beside."""
     pause = max(1, settings.steps // settings.evaluations)
     for step in range(settings.steps):
-        batch = source.sample(settings.config.batch_size).frames
-        record.add(visit * settings.steps + step, vase.update(batch))
+        report = yield source.sample(settings.config.batch_size).frames
+        record.add(visit * settings.steps + step, report)
         if settings.probes and step % PROBE_EVERY == 0:
             probes.train(vase)
         if settings.probes and (step + 1) % pause == 0:
             probes.evaluate(vase)
-        progress.advance()
     probes.leave(source.name)
 
 

@@ -57,6 +57,15 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_replicas(parser: argparse.ArgumentParser) -> None:
+    """`--replicas`, of commands whose runs differ in their seeds."""
+    parser.add_argument(
+        "--replicas", type=whole(1), default=1, metavar="N",
+        help="seeds of a condition that a process trains together, as saves time on a GPU "
+        "(default: 1)",
+    )  # fmt: skip
+
+
 def add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
     """`--data-dir`."""
     parser.add_argument("--data-dir", metavar="D", help=what)

@@ -13,6 +13,7 @@ from .options import (
     add_data_dir,
     add_environment,
     add_environment_arguments,
+    add_replicas,
     add_seeds,
     add_workers,
     layout,
@@ -185,6 +186,7 @@ def _add_study(subparsers: Any) -> None:
     )  # fmt: skip
     add_data_dir(parser, IDX_FILES)
     add_workers(parser)
+    add_replicas(parser)
 
 
 def _add_detect(subparsers: Any) -> None:
@@ -240,6 +242,7 @@ def _add_reproduce(subparsers: Any) -> None:
         help="recordings of two worlds for fig4b and fig5b; without them built-in sprites stand in",
     )  # fmt: skip
     add_workers(parser)
+    add_replicas(parser)
 
 
 def _add_bench(subparsers: Any) -> None:

@@ -18,7 +18,7 @@ from .results import Stored, settings_of
 from .stream import StreamSettings, run_stream
 from .studies import Cell, Study
 from .study import Job, jobs_of, learners_of, results_of, tasks_of
-from .sweep import HERE, Task, Workers, sweep
+from .sweep import HERE, Outcome, Task, Workers, sweep
 from .targets import FRAMES_PER_UPDATE, Scale, Target
 
 
@@ -94,7 +94,8 @@ class LifelongRuns:
 
     def run(self) -> None:
         """As `Runs.run`."""
-        sweep(tasks_of(self.jobs), self.order.workers, self.order.name)
+        workers = self.order.workers
+        sweep(tasks_of(self.jobs, workers.replicas), workers, self.order.name)
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """As `Runs.results`."""
@@ -148,14 +149,14 @@ class StreamRuns:
 
     def run(self) -> None:
         """As `Runs.run`."""
-        tasks = [task for _, _, task in self._all()]
+        tasks = [self._task(settings, outcome) for _, settings, outcome in self._all()]
         sweep(tasks, self.order.workers, self.order.name)
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """As `Runs.results`."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for cell, _, task in self._all():
-            result = task.result()
+        for cell, _, outcome in self._all():
+            result = outcome.result()
             found.setdefault(cell.name, []).extend([] if result is None else [result])
         return found
 
@@ -163,8 +164,8 @@ class StreamRuns:
         """As `Runs.pictures`: of the first seed of every condition."""
         from .portraits import stream_traversals
 
-        for cell, settings, task in self._all():
-            folder = task.folder
+        for cell, settings, outcome in self._all():
+            folder = outcome.folder
             # There is none of a stream in which no environment was found.
             drawn = folder / "cross-domain.png"
             if settings.seed != self.order.seeds[0] or not drawn.exists():
@@ -177,7 +178,7 @@ class StreamRuns:
                 picture = drawn.read_bytes()
             yield f"{folder.name}.png", picture
 
-    def _all(self) -> Iterator[tuple[Cell, StreamSettings, Task]]:
+    def _all(self) -> Iterator[tuple[Cell, StreamSettings, Outcome]]:
         scale = self.order.scale
         for seed in self.order.seeds:
             for cell in self.order.target.cells:
@@ -191,19 +192,19 @@ class StreamRuns:
                     seed=seed,
                     device=self.order.device,
                 )
-                yield cell, settings, self._task(f"{cell.slug}-seed{seed}", settings)
+                path = self.order.place / f"{cell.slug}-seed{seed}" / "result.json"
+                stored = Stored(path, settings_of(settings, but=("data_dir",)))
+                yield cell, settings, Outcome(stored)
 
-    def _task(self, name: str, settings: StreamSettings) -> Task:
-        path = self.order.place / name / "result.json"
-        stored = Stored(path, settings_of(settings, but=("data_dir",)))
+    def _task(self, settings: StreamSettings, outcome: Outcome) -> Task:
         keys = tuple(column.key for column in self.order.target.columns)
         work = partial(_stream, settings, keys)
-        return Task(name, stored, work, gpu=settings.device.startswith("cuda"))
+        return Task(outcome.folder.name, (outcome,), work, settings.device.startswith("cuda"))
 
 
-def _stream(settings: StreamSettings, keys: tuple[str, ...], folder: Path) -> dict[str, Any]:
+def _stream(settings: StreamSettings, keys: tuple[str, ...], folder: Path) -> list[dict[str, Any]]:
     finished = run_stream(settings, folder, ["(of vase-rl reproduce)"])
-    return {key: finished.metrics[key] for key in keys}
+    return [{key: finished.metrics[key] for key in keys}]
 
 
 class ExploreRuns:

@@ -16,7 +16,7 @@ from ..learner import VASE
 from .lifelong import LifelongSettings, run_lifelong
 from .results import RunDirectory, Stored, settings_of
 from .studies import STUDIES, Cell, Study
-from .sweep import HERE, Task, Workers, sweep
+from .sweep import HERE, Outcome, Task, Workers, sweep
 from .tables import row_of, write_tables
 
 WRITTEN = ("table.md", "table.csv")
@@ -60,7 +60,7 @@ def run_study(
     run = RunDirectory(out, "study", arguments, stale=WRITTEN)
     run.record(study=name, question=study.question, steps=study.steps, seeds=list(seeds))
     try:
-        sweep(tasks_of(jobs), workers, f"study {name}")
+        sweep(tasks_of(jobs, workers.replicas), workers, f"study {name}")
     finally:
         _summarise(run, study, jobs)
     if study.pictures:
@@ -97,32 +97,56 @@ def _draw(jobs: list[Job]) -> None:
         write_whole(path.with_suffix(".png"), picture)
 
 
-def tasks_of(jobs: Sequence[Job]) -> list[Task]:
-    """What `sweep` runs."""
-    return [_task(job) for job in jobs]
+def tasks_of(jobs: Sequence[Job], replicas: int = 1) -> list[Task]:
+    """What `sweep` runs: what is not yet on disk, up to so many seeds of a condition at a time."""
+    due: dict[str, list[Job]] = {}
+    for job in jobs:
+        if _outcome(job).result() is None:
+            due.setdefault(job[0], []).append(job)
+    groups = [
+        same[i : i + replicas] for same in due.values() for i in range(0, len(same), replicas)
+    ]
+    # As the jobs came: all conditions of one seed before those of the next.
+    return [_task(group) for group in sorted(groups, key=lambda group: jobs.index(group[0]))]
 
 
-def _task(job: Job) -> Task:
-    cell, path, settings = job
+def _outcome(job: Job) -> Outcome:
+    _, path, settings = job
     kept = () if settings.save_to is None else (Path(settings.save_to).name,)
     # Where the data lie, and where the learner is kept, changes nothing.
-    stored = Stored(path, settings_of(settings, but=("data_dir", "save_to")))
-    work = partial(_run, settings, path.stem)
-    return Task(f"{cell} ({path.name})", stored, work, kept, settings.device.startswith("cuda"))
+    return Outcome(Stored(path, settings_of(settings, but=("data_dir", "save_to"))), kept)
 
 
-def _run(settings: LifelongSettings, label: str, folder: Path) -> dict[str, Any]:
-    if settings.save_to is not None:
-        settings = replace(settings, save_to=str(folder / Path(settings.save_to).name))
+def _task(group: Sequence[Job]) -> Task:
+    names = ", ".join(path.name for _, path, _ in group)
+    all_settings = [settings for _, _, settings in group]
+    work = partial(_run, all_settings, group[0][1].stem)
+    gpu = all_settings[0].device.startswith("cuda")
+    return Task(f"{group[0][0]} ({names})", tuple(map(_outcome, group)), work, gpu)
+
+
+def _run(
+    all_settings: Sequence[LifelongSettings], label: str, folder: Path
+) -> list[dict[str, Any]]:
+    placed = [_placed(settings, folder) for settings in all_settings]
     try:
-        return run_lifelong(settings, label)
+        return run_lifelong(placed, label)
     except FloatingPointError as error:
-        return {"diverged": str(error)}
+        if len(placed) == 1:
+            return [{"diverged": str(error)}]
+    # One of them diverged, the others need not.
+    return [result for settings in placed for result in _run([settings], label, folder)]
+
+
+def _placed(settings: LifelongSettings, folder: Path) -> LifelongSettings:
+    if settings.save_to is None:
+        return settings
+    return replace(settings, save_to=str(folder / Path(settings.save_to).name))
 
 
 def results_of(jobs: Sequence[Job], cell: str) -> list[dict[str, Any]]:
     """What is on disk of one condition's jobs, in their order."""
-    found = [_task(job).result() for job in jobs if job[0] == cell]
+    found = [_outcome(job).result() for job in jobs if job[0] == cell]
     return [result for result in found if result is not None]
 
 
@@ -131,7 +155,7 @@ def learners_of(
 ) -> Iterator[tuple[str, Path, LifelongSettings, dict[str, Any], VASE]]:
     """Every learner that was kept: its job, the job's result, and the learner."""
     for job in jobs:
-        result, kept = _task(job).result(), job[2].save_to
+        result, kept = _outcome(job).result(), job[2].save_to
         if result is not None and kept is not None and Path(kept).exists():
             yield *job, result, VASE.load(kept, device="cpu")
 

@@ -22,23 +22,16 @@ from .results import Stored
 
 
 @dataclass(frozen=True)
-class Task:
-    """One run.
+class Outcome:
+    """Where a run's result goes.
 
     Attributes:
-        label: for the one who waits.
-        stored: where its result goes, beside the files that it leaves.
-        work: called with a folder for those files, on another machine perhaps; returns the result,
-            plain values of a JSON file.
+        stored: the file, beside those that the run leaves.
         leaves: files by name without which the result counts for nothing, unless the run diverged.
-        gpu: whether it asks Ray for one.
     """
 
-    label: str
     stored: Stored
-    work: Callable[[Path], dict[str, Any]]
     leaves: tuple[str, ...] = ()
-    gpu: bool = False
 
     @property
     def folder(self) -> Path:
@@ -53,12 +46,47 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Task:
+    """One run, or several that are made together.
+
+    Attributes:
+        label: for the one who waits.
+        outcomes: of its runs, in one folder.
+        work: called with a folder for files, on another machine perhaps; returns a result for each
+            run, plain values of a JSON file.
+        gpu: whether it asks Ray for one.
+    """
+
+    label: str
+    outcomes: tuple[Outcome, ...]
+    work: Callable[[Path], Sequence[dict[str, Any]]]
+    gpu: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return self.outcomes[0].folder
+
+    @property
+    def done(self) -> bool:
+        """Whether every result is on disk."""
+        return all(outcome.result() is not None for outcome in self.outcomes)
+
+    def save(self, results: Sequence[dict[str, Any]]) -> None:
+        """Write those of `work`."""
+        for outcome, result in zip(self.outcomes, results, strict=True):
+            outcome.stored.save(result)
+
+
+@dataclass(frozen=True)
 class Workers:
     """Who runs tasks.
 
     Attributes:
         count: processes side by side, of one thread each; None: as many as cores.
         ray: address of a Ray cluster, or `THIS_OR_RUNNING`; None: processes of this machine.
+        replicas: learners of one condition that a process trains together (`vase_rl.replicas`),
+            where a command makes such runs.
 
     Raises:
         ValueError: Ray is asked for and not installed, or nothing answers at its address.
@@ -66,6 +94,7 @@ class Workers:
 
     count: int | None = None
     ray: str | None = None
+    replicas: int = 1
 
     def __post_init__(self) -> None:
         if self.ray is not None and not _ray().is_initialized():
@@ -87,7 +116,7 @@ def sweep(tasks: Sequence[Task], workers: Workers, label: str) -> None:
     Raises:
         KeyboardInterrupt: what was finished is on disk.
     """
-    due = [task for task in tasks if task.result() is None]
+    due = [task for task in tasks if not task.done]
     for folder in {task.folder for task in due}:
         folder.mkdir(parents=True, exist_ok=True)
     if not due:
@@ -117,7 +146,7 @@ def _run_indexed(numbered: tuple[int, Task]) -> int:
 
 
 def _run(task: Task) -> Task:
-    task.stored.save(task.work(task.folder))
+    task.save(task.work(task.folder))
     return task
 
 
@@ -146,10 +175,10 @@ def _on_ray(due: Sequence[Task], address: str | None) -> Iterator[Task]:
         while pending:
             (ready, *_), _ = ray.wait(list(pending))
             task = pending.pop(ready)
-            result, files = ray.get(ready)
+            results, files = ray.get(ready)
             for name, content in files.items():
                 write_whole(task.folder / name, content)
-            task.stored.save(result)
+            task.save(results)
             yield task
 
 
@@ -180,13 +209,13 @@ def _check_address(address: str | None) -> None:
         ) from error
 
 
-def _carry(task: Task) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Run a task of another machine: its result, and the files that it left, by name."""
+def _carry(task: Task) -> tuple[Sequence[dict[str, Any]], dict[str, bytes]]:
+    """Run a task of another machine: its results, and the files that it left, by name."""
     share_terminal()
     with tempfile.TemporaryDirectory() as folder, _one_thread():
-        result = task.work(Path(folder))
+        results = task.work(Path(folder))
         left = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return result, left
+    return results, left
 
 
 def _ray() -> Any:
