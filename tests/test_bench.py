@@ -121,6 +121,7 @@ def test_a_ceiling_is_the_best_rate_of_its_kind() -> None:
 @pytest.fixture(name="small")
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "GROWTH", {"latents": ({"latents": 4}, {"latents": 6})})
+    monkeypatch.setattr(bench, "REPLICAS", {"cpu": (1, 2)})
     monkeypatch.setattr(bench, "FRAMES", (1, 2))
     monkeypatch.setattr(bench, "ENVIRONMENTS", (1, 2))
     monkeypatch.setattr(bench.BenchSettings, "config", VASEConfig.preset("ablation", **SMALL))
@@ -211,8 +212,10 @@ def test_growth_is_measured_against_the_first_of_a_kind() -> None:
     settings = bench.BenchSettings(rounds=2, overrides=SMALL)
     with bench.Progress(1, "growing") as progress:
         rows = bench.measure_growth(settings, progress)
-    assert [(r["what"], r["value"]) for r in rows] == [("latents", 4), ("latents", 6)]
-    assert rows[0]["times_first"] == 1.0
+    assert [(r["what"], r["value"]) for r in rows] == [
+        ("latents", 4), ("latents", 6), ("replicas", 1), ("replicas", 2),
+    ]  # fmt: skip
+    assert rows[0]["times_first"] == rows[2]["times_first"] == 1.0
 
 
 def test_memory_is_that_of_a_process() -> None:

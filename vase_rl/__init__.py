@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from .checkpoint import CheckpointError
     from .config import VASEConfig
     from .learner import VASE
+    from .replicas import Replicas
     from .reports import Inference, UpdateReport
 
 __version__ = "0.1.0"
-__all__ = ["VASE", "CheckpointError", "Inference", "UpdateReport", "VASEConfig"]
+__all__ = ["VASE", "CheckpointError", "Inference", "Replicas", "UpdateReport", "VASEConfig"]
 
 _HOMES = {
     "checkpoint": ("CheckpointError",),
     "config": ("VASEConfig",),
     "learner": ("VASE",),
+    "replicas": ("Replicas",),
     "reports": ("Inference", "UpdateReport"),
 }
 

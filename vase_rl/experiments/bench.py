@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +24,7 @@ from .bench_subjects import (
     dreaming_learner,
     encode_work,
     plain_epoch,
+    replicas_work,
     step_work,
     with_precision,
     world,
@@ -51,6 +52,8 @@ GROWTH: dict[str, tuple[dict[str, Any], ...]] = {
     "environments": tuple({"max_environments": n} for n in (2, 4, 7)),
 }
 """What grows, and how far, everything else being the paper's."""
+REPLICAS = {"cpu": (1, 2, 4), "cuda": (1, 5, 20)}
+"""Learners that train together, by the type of device."""
 REFERENCE, LIBRARY = "reference", "pythae"
 EPOCH = 4
 """Batches of an epoch of the library's loop and the learner's."""
@@ -264,15 +267,7 @@ def _high_water_mib() -> int | None:
 def measure_growth(settings: BenchSettings, progress: Progress) -> list[dict[str, Any]]:
     """A training step where one size grows, in turn with the others of its kind."""
     rows = []
-    for what, steps in GROWTH.items():
-        work = {}
-        for overrides in steps:
-            config = VASEConfig.preset(
-                PRESET, **{**settings.overrides, "precision": "auto", **overrides}
-            )
-            worlds = overrides.get("max_environments", 2)
-            vase = dreaming_learner(config, worlds, settings.seed, settings.device)
-            work[str(next(iter(overrides.values())))] = step_work(vase, settings.seed)
+    for what, work in _growing(settings):
         times = in_turn(work, settings.rounds, progress.advance)
         first = next(iter(work))
         rows += [
@@ -281,6 +276,31 @@ def measure_growth(settings: BenchSettings, progress: Progress) -> list[dict[str
             for name in work
         ]  # fmt: skip
     return rows
+
+
+def _growing(settings: BenchSettings) -> Iterator[tuple[str, dict[str, Work]]]:
+    """What grows, and by its size the work that is measured."""
+    plain = {**settings.overrides, "precision": "auto"}
+    for what, steps in GROWTH.items():
+        work = {}
+        for overrides in steps:
+            config = VASEConfig.preset(PRESET, **{**plain, **overrides})
+            worlds = overrides.get("max_environments", 2)
+            vase = dreaming_learner(config, worlds, settings.seed, settings.device)
+            work[str(next(iter(overrides.values())))] = step_work(vase, settings.seed)
+        yield what, work
+    config = VASEConfig.preset(PRESET, **plain)
+    yield (
+        "replicas",
+        {
+            str(count): replicas_work(config, count, settings.seed, settings.device)
+            for count in _replicas(settings)
+        },
+    )
+
+
+def _replicas(settings: BenchSettings) -> tuple[int, ...]:
+    return REPLICAS.get(resolve_device(settings.device).type, REPLICAS["cpu"])
 
 
 def _measurements(section: str, settings: BenchSettings) -> int:
@@ -292,6 +312,6 @@ def _measurements(section: str, settings: BenchSettings) -> int:
         "encode": 2 * len(PRECISIONS) * len(FRAMES),
         "wrapper": 3 * len(PRECISIONS) * len(ENVIRONMENTS),
         "library": 1 + len(PRECISIONS),
-        "growth": sum(map(len, GROWTH.values())),
+        "growth": sum(map(len, GROWTH.values())) + len(_replicas(settings)),
     }
     return len(PROCESSES) if section == "memory" else each[section] * settings.rounds

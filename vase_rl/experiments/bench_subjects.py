@@ -13,6 +13,7 @@ from ..config import VASEConfig
 from ..frames import to_tensor
 from ..learner import VASE
 from ..precision import Precision, dtype_of
+from ..replicas import Replicas
 from ..wrappers import VASEObservationWrapper, VASEVectorObservationWrapper
 from .measured import Work
 
@@ -50,6 +51,17 @@ def step_work(vase: VASE, seed: int) -> Work:
     index = vase.environment
     frames = world(vase.config, index, vase.config.batch_size, seed)
     return lambda: vase.practise(frames)
+
+
+def replicas_work(config: VASEConfig, count: int, seed: int, device: str) -> Work:
+    """An update of so many learners together, each in the second of two worlds that it knows."""
+    learners = [dreaming_learner(config, 2, seed + number, device) for number in range(count)]
+    frames = [
+        world(config, vase.environment, config.batch_size, seed + number)
+        for number, vase in enumerate(learners)
+    ]
+    replicas = Replicas(learners)
+    return lambda: replicas.update(frames)
 
 
 def plain_epoch(vase: VASE, frames: np.ndarray, seed: int) -> Work:

@@ -16,6 +16,7 @@ GROWN = {
     "latents": "latents",
     "image_size": "height and width of the frames",
     "environments": "known environments",
+    "replicas": "learners that train together, an update of all",
 }
 
 

@@ -195,7 +195,7 @@ examples:
   vase-rl reproduce table1 table3 --scale cpu --data-dir ~/data
   vase-rl reproduce fig4a --scale cpu --data-dir ~/data --stand-in celeba
   vase-rl reproduce fig4b --scale cpu --trajectories runs/outdoors runs/indoors
-  vase-rl reproduce table1 --scale paper --device cuda --seeds 0-4 --workers 1 --data-dir ~/data
+  vase-rl reproduce table1 --scale paper --device cuda --workers 1 --replicas 20 --data-dir ~/data
   vase-rl reproduce table1 --scale paper --seeds 0-19 --ray --data-dir /shared/data
 
 DIR/TARGET holds table.md, table.csv (a line per number: the paper's, ours, standard error) and
