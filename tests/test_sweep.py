@@ -121,6 +121,24 @@ def test_only_what_is_missing_is_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == ""
 
 
+def test_results_of_other_settings_are_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(doubling(tmp_path), Workers(1), "doubling")
+    (tmp_path / "0.txt").write_text("of the first settings")
+    stored = Stored(tmp_path / "0.json", {"n": 0, "steps": 7})
+    other = Task("number 0", (Outcome(stored, ("0.txt",)),), partial(_double, 0))
+    capsys.readouterr()
+    sweep([other], Workers(1), "doubling")
+    (aside,) = tmp_path.glob("earlier-*")
+    said = f"0.json was made with other settings: it is now in {aside}\n"
+    assert capsys.readouterr().err.startswith(said)
+    assert Stored(aside / "0.json", {"n": 0}).load() is not None
+    assert (aside / "0.txt").read_text() == "of the first settings"
+    assert other.done
+    assert (tmp_path / "1.json").exists()
+
+
 def test_a_run_that_diverged_leaves_no_file_and_is_not_run_again(tmp_path: Path) -> None:
     task = Task("one", (Outcome(Stored(tmp_path / "one.json", {}), ("one.pt",)),), _diverge)
     sweep([task], Workers(1), "diverging")

@@ -20,6 +20,8 @@ from .targets import TARGETS, chosen
 
 WRITTEN = ("table.md", "table.csv")
 """What every target leaves in its folder, beside its pictures."""
+LEAST_STEPS = 500
+"""Per visit, below which a table says that it means nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def _notes(order: Order) -> list[str]:
         f"{config.image_size}×{config.image_size} pixels, {config.latents} latents. "
         "± is the standard error over seeds.",
     ]
+    if scale.steps < LEAST_STEPS:
+        lines.append("- **In so few steps hardly anything is learnt**: this shows that all runs.")
     replaced = order.materials.replaced(order.target.sequence)
     if replaced:
         pairs = ", ".join(f"{source} for {name}" for name, source in replaced.items())

@@ -113,6 +113,15 @@ class Stored:
             return None
         return result if made_with == self.settings else None
 
+    @property
+    def is_of_others(self) -> bool:
+        """Whether the file holds a result that was made with other settings."""
+        try:
+            made_with = json.loads(self.path.read_text())["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return bool(made_with != self.settings)
+
     def save(self, result: dict[str, Any]) -> None:
         """Write it whole or not at all."""
         write_json(self.path, {"settings": self.settings, "result": result})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +45,18 @@ class Outcome:
         found = self.stored.load()
         whole = all((self.folder / name).exists() for name in self.leaves)
         return found if found is None or "diverged" in found or whole else None
+
+    def make_room(self) -> Path | None:
+        """Set a result of other settings aside, with its files; where it went, if there was one."""
+        if not self.stored.is_of_others:
+            return None
+        made = time.localtime(self.stored.path.stat().st_mtime)
+        aside = self.folder / time.strftime("earlier-%Y-%m-%d-%H-%M-%S", made)
+        aside.mkdir(exist_ok=True)
+        for name in (self.stored.path.name, *self.leaves):
+            if (self.folder / name).exists():
+                (self.folder / name).replace(aside / name)
+        return aside
 
 
 @dataclass(frozen=True)
@@ -121,6 +135,11 @@ def sweep(tasks: Sequence[Task], workers: Workers, label: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     if not due:
         return
+    for outcome in (outcome for task in due for outcome in task.outcomes):
+        aside = outcome.make_room()
+        if aside is not None:
+            name = outcome.stored.path.name
+            print(f"{name} was made with other settings: it is now in {aside}", file=sys.stderr)
     finished = _here(due, workers) if workers.ray is None else _on_ray(due, workers.address)
     with Progress(len(due), label, "runs") as progress:
         for task in finished:
