@@ -52,8 +52,9 @@ def step_together_and_alone(replicas: Replicas, frames: list[np.ndarray], rtol: 
         assert (vase.snapshot is None) == (other.snapshot is None)
         pairs = [(weight, weights(other)[name]) for name, weight in weights(vase).items()]
         same = np.concatenate([np.isclose(a, b, rtol, 1e-4).ravel() for a, b in pairs])
-        # Adam's first steps make the same of any gradient: one of 1e-9 may have either sign.
-        assert same.mean() > 0.99
+        # Adam's first steps make the same of any gradient, and just after a switch dreams hold
+        # weights whose gradients are nought but for rounding, which has either sign.
+        assert same.mean() > 0.95
 
 
 def assert_same(mine: UpdateReport, theirs: UpdateReport, rtol: float) -> None:
@@ -71,6 +72,7 @@ def assert_same(mine: UpdateReport, theirs: UpdateReport, rtol: float) -> None:
     "overrides",
     [
         {},
+        dict(reset_optimizer=True),
         dict(dreaming=False),
         dict(clustering=False, snapshot_interval=4, burn_in=2),
         dict(inference="algorithm1", burn_in=5),
@@ -115,16 +117,33 @@ def test_one_that_holds_frames_back_stays_as_it_is() -> None:
 
 def test_a_learner_can_be_updated_alone_in_between(tmp_path: Path) -> None:
     """Even one that has lived before, with moments and a snapshot from a checkpoint."""
-    learners, rng = several(), np.random.default_rng(0)
+    learners, rng = several(reset_optimizer=True), np.random.default_rng(0)
     for number, vase in enumerate(learners):
         for world in (checkers, bars, checkers):
-            watch(vase, world, 5, rng)
+            watch(vase, world, 20, rng)
         vase.save(tmp_path / f"{number}.pt")
     replicas = Replicas([VASE.load(tmp_path / f"{n}.pt", device="cpu") for n in range(3)])
     for _ in range(3):
         step_together_and_alone(replicas, [checkers(rng, 32) for _ in SEEDS], 1e-3)
-        watch(replicas.learners[1], bars, 3, rng)
+        # There and back: its optimizer starts anew while nobody looks.
+        alone = [*watch(replicas.learners[1], bars, 12, rng)]
+        alone += watch(replicas.learners[1], checkers, 12, rng)
+        assert sum(report.shift for report in alone) == 2
         step_together_and_alone(replicas, [checkers(rng, 32) for _ in SEEDS], 1e-3)
+
+
+def test_a_learner_among_others_comes_back_with_what_it_learnt_there() -> None:
+    learners, rng = several(), np.random.default_rng(0)
+    first, second = Replicas(learners), Replicas(learners[:2])
+    for _ in range(3):
+        step_together_and_alone(first, [checkers(rng, 32) for _ in SEEDS], 1e-3)
+        step_together_and_alone(second, [checkers(rng, 32) for _ in SEEDS[:2]], 1e-3)
+    copied = copy.deepcopy(first)
+    before = weights(copied.learners[0])
+    assert all(report.trained for report in copied.update([checkers(rng, 32) for _ in SEEDS]))
+    after = weights(copied.learners[0])
+    assert any((after[name] != before[name]).any() for name in before)
+    assert copied.learners[0].updates == learners[0].updates + 1
 
 
 def test_a_checkpoint_holds_one_learner_and_what_it_holds_alone(tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ class VASE:
             ready.noise,
             self.config,
         )
-        losses = finite(step.by_name)
+        losses = _finite(step.by_name)
         self.optimizer.zero_grad(set_to_none=True)
         step.by_name["total"].backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cpu" and self.config.precision != "float32":
@@ -688,7 +688,7 @@ class VASE:
         return float(negative_log_likelihood(output, x, self.config).mean())
 
 
-def finite(tensors: dict[str, Tensor]) -> dict[str, float]:
+def _finite(tensors: dict[str, Tensor]) -> dict[str, float]:
     """Plain numbers, fetched from the device at once; FloatingPointError if the total is not."""
     values = torch.stack([t.detach() for t in tensors.values()]).tolist()
     if not math.isfinite(values[-1]):

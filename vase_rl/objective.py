@@ -70,7 +70,10 @@ def training_losses(
 
     z = mean[:batch] + noise * std[:batch]
     masked = z * mask
-    s = torch.as_tensor(environment, device=x.device).expand(batch)
+    if isinstance(environment, Tensor):
+        s = environment.expand(batch)
+    else:
+        s = torch.full((batch,), environment, device=x.device)
     if memory is None:
         output = networks.decoder(masked, s)
     else:

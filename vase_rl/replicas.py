@@ -1,8 +1,8 @@
-"""Learners that take their training steps together: twenty seeds for far less than twenty runs.
+"""Learners that take their training steps together, so that many seeds take less than as many runs.
 
-A small network keeps a GPU waiting: starting its kernels takes longer than what they compute. Here
-every kernel computes for all learners (`torch.func.vmap` over their weights). What is decided
-learner by learner, by Algorithm 1 or the rule of blocks, stays with each `VASE`.
+Meant for GPUs, which small networks keep waiting: starting kernels takes longer than what they
+compute. Here every kernel computes for all learners (`torch.func.vmap` over their weights). What is
+decided learner by learner, by Algorithm 1 or the rule of blocks, stays with each `VASE`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Replicas:
         self._weights = Stacked([learner.networks for learner in learners])
         self._adam = StackedAdam(self._weights, [learner.optimizer for learner in learners])
         self._snapshots = Stacked([copy.deepcopy(learner.networks) for learner in learners])
-        self._seen: list[VASENetworks | None] = [None] * len(learners)
         networks = _plain(copy.deepcopy(learners[0].networks))
         self._objective = _Objective(networks, self._config)
         self._dreamer = _Dreamer(networks, self._config)
@@ -109,6 +108,9 @@ class Replicas:
 
     def _train(self, due: dict[int, Ready]) -> dict[int, tuple[dict[str, float], Tensor]]:
         """One step of those who have frames: losses by name and latent samples, by row."""
+        for row in due:
+            # One that has been among other replicas meanwhile comes back with weights of its own.
+            self._weights.adopt(row, self.learners[row].networks)
         flat = self._weights.flat.detach().requires_grad_()
         losses: dict[int, Tensor] = {}
         samples: dict[int, Tensor] = {}
@@ -119,9 +121,6 @@ class Replicas:
         values = torch.stack(list(losses.values()))
         by_name = self._checked(list(losses), values.tolist())
         (gradient,) = torch.autograd.grad(values[:, -1].sum(), flat)
-        if self._device.type == "cpu" and not gradient.sum().isfinite():
-            # As `networks.require_finite`: in bfloat16 a ReLU may hide it from the losses.
-            raise FloatingPointError("training diverged: a gradient is not finite")
         with torch.no_grad():
             self._adam.step(sorted(due), gradient)
         for row, named in by_name.items():
@@ -153,9 +152,8 @@ class Replicas:
             return ()
         for row in rows:
             snapshot = self.learners[row].snapshot
-            if snapshot is not None and snapshot is not self._seen[row]:
+            if snapshot is not None:
                 self._snapshots.adopt(row, snapshot)
-                self._seen[row] = snapshot
         flat = self._snapshots.flat
         weights = self._snapshots.by_name(flat[chosen_rows(rows, flat)])
         stacked = [torch.stack(parts) for parts in zip(*map(_fields, drawn), strict=True)]

@@ -22,12 +22,15 @@ class Stacked:
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         self.shapes = {name: p.shape for name, p in networks[0].named_parameters()}
         self.sizes = [math.prod(shape) for shape in self.shapes.values()]
-        self.flat = torch.stack([_flat(network) for network in networks])
+        first = next(networks[0].parameters())
+        self.flat = torch.empty(len(networks), sum(self.sizes), device=first.device)
         for row, network in enumerate(networks):
             self.adopt(row, network)
 
     def adopt(self, row: int, network: nn.Module) -> None:
-        """Take a network's weights over, as those of a row."""
+        """Take a network's weights over, as those of a row, unless they are already."""
+        if next(network.parameters()).data_ptr() == self.flat[row].data_ptr():
+            return
         self.flat[row] = _flat(network)
         pieces = torch.split(self.flat[row], self.sizes)
         for parameter, piece in zip(network.parameters(), pieces, strict=True):
@@ -50,7 +53,7 @@ class StackedAdam:
     """Adam (Kingma & Ba 2015) on `Stacked.flat`, with counts of steps per row.
 
     Every row stays the state of its own `torch.optim.Adam`, whose moments become views: one that is
-    cleared, as at a change of environment, starts anew here, and checkpoints hold what they did.
+    cleared, as at a change of environment, starts anew here, and checkpoints hold what they held.
 
     Args:
         weights: what is learnt.
@@ -68,10 +71,13 @@ class StackedAdam:
             self._adopt(row)
 
     def _adopt(self, row: int) -> None:
-        """Take the state of a row's own optimizer over, nought where it has none."""
+        """Take the state of a row's own optimizer over, nought where it has none, unless it is ours
+        already: one that was cleared and went on alone has another."""
         optimizer = self.optimizers[row]
         parameters = optimizer.param_groups[0]["params"]
         known = [optimizer.state[p] for p in parameters if p in optimizer.state]
+        if known and known[0]["exp_avg"].data_ptr() == self.mean[row].data_ptr():
+            return
         for flat, key in ((self.mean, "exp_avg"), (self.square, "exp_avg_sq")):
             flat[row] = torch.cat([s[key].flatten() for s in known]) if known else 0.0
         self.steps[row] = known[0]["step"] if known else 0.0
@@ -93,8 +99,7 @@ class StackedAdam:
             gradient: (R, P), of all rows.
         """
         for row in rows:
-            if not self.optimizers[row].state:
-                self._adopt(row)
+            self._adopt(row)
         settings = self.optimizers[0].param_groups[0]
         first, second = settings["betas"]
         chosen = chosen_rows(rows, self.weights.flat)

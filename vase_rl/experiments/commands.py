@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def record(options: argparse.Namespace, arguments: list[str]) -> None:
 def study(options: argparse.Namespace, arguments: list[str]) -> None:
     from .study import run_study
 
+    workers = _workers(options)
     run = run_study(
         options.study,
         options.out,
@@ -130,7 +132,7 @@ def study(options: argparse.Namespace, arguments: list[str]) -> None:
         steps=options.steps,
         only=options.only,
         data_dir=options.data_dir,
-        workers=_workers(options),
+        workers=workers,
         device=options.device,
     )
     print((run.path / "table.md").read_text(), end="")
@@ -140,6 +142,7 @@ def study(options: argparse.Namespace, arguments: list[str]) -> None:
 def detect(options: argparse.Namespace, arguments: list[str]) -> None:
     from .detection import WRITTEN, DetectSettings, run_detect
 
+    workers = _workers(options)
     settings = DetectSettings(
         streams=_names(options.streams) or DetectSettings.streams,
         detectors=_names(options.detectors) or DetectSettings.detectors,
@@ -149,7 +152,7 @@ def detect(options: argparse.Namespace, arguments: list[str]) -> None:
         data_dir=options.data_dir,
         device=options.device,
     )
-    run = run_detect(settings, options.out, arguments, _workers(options))
+    run = run_detect(settings, options.out, arguments, workers)
     print((run.path / "table.md").read_text(), end="")
     print(f"results: {', '.join(str(run.path / name) for name in ('metrics.json', *WRITTEN))}")
 
@@ -157,13 +160,14 @@ def detect(options: argparse.Namespace, arguments: list[str]) -> None:
 def explore(options: argparse.Namespace, arguments: list[str]) -> None:
     from .explore import run_explore
 
+    workers = _workers(options)
     run = run_explore(
         options.out,
         arguments,
         seeds=options.seeds or [options.seed],
         steps=options.steps,
         data_dir=options.data_dir,
-        workers=_workers(options),
+        workers=workers,
         device=options.device,
     )
     print((run.path / "table.md").read_text(), end="")
@@ -175,6 +179,7 @@ def reproduce(options: argparse.Namespace, arguments: list[str]) -> None:
     from .materials import Materials
     from .reproduce import ReproduceSettings, pictures, run_reproduce, tables
 
+    workers = _workers(options)
     materials = Materials(
         data_dir=options.data_dir,
         stand_ins=tuple(options.stand_in),
@@ -186,7 +191,7 @@ def reproduce(options: argparse.Namespace, arguments: list[str]) -> None:
         seeds=None if options.seeds is None else tuple(options.seeds),
         seed=options.seed,
         materials=materials,
-        workers=_workers(options),
+        workers=workers,
         device=options.device,
     )
     run = run_reproduce(settings, options.out, arguments)
@@ -233,6 +238,12 @@ def _names(given: list[str] | None) -> list[str]:
 def _workers(options: argparse.Namespace) -> Workers:
     from .sweep import Workers
 
+    if options.ray is not None:
+        # Other processes have other working directories.
+        if options.data_dir is not None:
+            options.data_dir = os.path.abspath(options.data_dir)
+        if getattr(options, "trajectories", None) is not None:
+            options.trajectories = [os.path.abspath(path) for path in options.trajectories]
     return Workers(options.workers, options.ray, getattr(options, "replicas", 1))
 
 

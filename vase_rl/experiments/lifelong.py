@@ -106,6 +106,7 @@ def run_lifelong(
             frames = [life.send(report) for life, report in zip(lives, reports, strict=True)]
             progress.advance()
         reports = update(frames)
+        progress.advance()
         return [_last(life, report) for life, report in zip(lives, reports, strict=True)]
 
 

@@ -208,6 +208,7 @@ A target takes about a minute at smoke. At cpu, on two cores, it should be an ho
 to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/runs; targets share
 those that they have in common, and what was interrupted goes on where it stopped.
 
+--replicas concerns targets that learn from batches: not fig4b, fig4c and fig5b.
 --ray needs pip install "vase_rl[ray]" on every machine of the cluster; a run takes a core there,
 with --device cuda a GPU, too. Data must lie in one place on all of them; results come back here.
 """

@@ -80,6 +80,7 @@ class Progress:
 
     def announce(self, line: str) -> None:
         """A line that stays: something happened."""
+        line = f"{self.label}: {line}" if _shared else line
         if self._bar is None:
             print(line, file=sys.stderr, flush=True)
         else:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..learner import VASE
 from .materials import Materials
 from .results import Stored, settings_of
-from .stream import StreamSettings, run_stream
+from .stream import WRITTEN, StreamSettings, run_stream
 from .studies import Cell, Study
 from .study import Job, jobs_of, learners_of, results_of, tasks_of
 from .sweep import HERE, Outcome, Task, Workers, sweep
@@ -194,16 +194,19 @@ class StreamRuns:
                 )
                 path = self.order.place / f"{cell.slug}-seed{seed}" / "result.json"
                 stored = Stored(path, settings_of(settings, but=("data_dir",)))
-                yield cell, settings, Outcome(stored)
+                yield cell, settings, Outcome(stored, others=("metrics.json", *WRITTEN))
 
     def _task(self, settings: StreamSettings, outcome: Outcome) -> Task:
         keys = tuple(column.key for column in self.order.target.columns)
-        work = partial(_stream, settings, keys)
-        return Task(outcome.folder.name, (outcome,), work, settings.device.startswith("cuda"))
+        name = outcome.folder.name
+        work = partial(_stream, settings, keys, f"streaming, {name}")
+        return Task(name, (outcome,), work, settings.device.startswith("cuda"))
 
 
-def _stream(settings: StreamSettings, keys: tuple[str, ...], folder: Path) -> list[dict[str, Any]]:
-    finished = run_stream(settings, folder, ["(of vase-rl reproduce)"])
+def _stream(
+    settings: StreamSettings, keys: tuple[str, ...], label: str, folder: Path
+) -> list[dict[str, Any]]:
+    finished = run_stream(settings, folder, ["(of vase-rl reproduce)"], label)
     return [{key: finished.metrics[key] for key in keys}]
 
 

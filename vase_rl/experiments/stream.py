@@ -82,6 +82,7 @@ def watch(
     run: RunDirectory,
     *,
     seed: int,
+    label: str = "streaming",
     at_end_of_visit: Callable[[str], None] = lambda source: None,
 ) -> None:
     """Show the learner one pass of the sequence.
@@ -92,6 +93,7 @@ def watch(
         run: its `metrics.json` is kept up to date, and its encoder is saved at the end of every
             visit.
         seed: of the order of frames.
+        label: of the progress that is told.
         at_end_of_visit: called with the source's name after its last frame.
     """
     total: int = env.get_wrapper_attr("total_frames")
@@ -99,7 +101,7 @@ def watch(
     _, info = env.reset(seed=seed)
     source = info["source"]
     try:
-        with Progress(total, "streaming") as progress:
+        with Progress(total, label) as progress:
             while True:
                 if info["source"] != source:
                     leave(history, env.vase, run)
@@ -175,7 +177,9 @@ def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDir
     write_whole(run.path / "cross-domain.png", cross_domain_png(views, title))
 
 
-def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) -> RunDirectory:
+def run_stream(
+    settings: StreamSettings, out: str | Path, arguments: list[str], label: str = "streaming"
+) -> RunDirectory:
     """Stream a sequence; leave `metrics.json`, `encoder.pt`, `history.npz` and pictures.
 
     Raises:
@@ -188,7 +192,7 @@ def run_stream(settings: StreamSettings, out: str | Path, arguments: list[str]) 
     run.record(seed=settings.seed, sequence=settings.sequence, motion=settings.motion)
     history = History()
     try:
-        watch(env, history, run, seed=settings.seed)
+        watch(env, history, run, seed=settings.seed, label=label)
     finally:
         if history.frames:
             save_timeline(history, run.path / "timeline.svg")

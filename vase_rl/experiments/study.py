@@ -114,13 +114,15 @@ def _outcome(job: Job) -> Outcome:
     _, path, settings = job
     kept = () if settings.save_to is None else (Path(settings.save_to).name,)
     # Where the data lie, and where the learner is kept, changes nothing.
-    return Outcome(Stored(path, settings_of(settings, but=("data_dir", "save_to"))), kept)
+    stored = Stored(path, settings_of(settings, but=("data_dir", "save_to")))
+    return Outcome(stored, kept, others=(f"{path.stem}.pt", f"{path.stem}.png"))
 
 
 def _task(group: Sequence[Job]) -> Task:
     names = ", ".join(path.name for _, path, _ in group)
     all_settings = [settings for _, _, settings in group]
-    work = partial(_run, all_settings, group[0][1].stem)
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    work = partial(_run, all_settings, group[0][1].stem + more)
     gpu = all_settings[0].device.startswith("cuda")
     return Task(f"{group[0][0]} ({names})", tuple(map(_outcome, group)), work, gpu)
 

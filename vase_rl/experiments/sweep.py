@@ -9,9 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ import torch
 from ..files import write_whole
 from .options import THIS_OR_RUNNING
 from .progress import Progress, share_terminal
-from .results import Stored
+from .results import Stored, releases
+
+Results = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,12 @@ class Outcome:
     Attributes:
         stored: the file, beside those that the run leaves.
         leaves: files by name without which the result counts for nothing, unless the run diverged.
+        others: files that there may be, too.
     """
 
     stored: Stored
     leaves: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -51,11 +57,20 @@ class Outcome:
         if not self.stored.is_of_others:
             return None
         made = time.localtime(self.stored.path.stat().st_mtime)
-        aside = self.folder / time.strftime("earlier-%Y-%m-%d-%H-%M-%S", made)
+        names = (self.stored.path.name, *self.leaves, *self.others)
+        aside = self._free(time.strftime("earlier-%Y-%m-%d-%H-%M-%S", made), names)
         aside.mkdir(exist_ok=True)
-        for name in (self.stored.path.name, *self.leaves):
+        for name in set(names):
             if (self.folder / name).exists():
                 (self.folder / name).replace(aside / name)
+        return aside
+
+    def _free(self, name: str, files: Sequence[str]) -> Path:
+        """A folder of that name, or with a number behind it, that has none of these files."""
+        aside, number = self.folder / name, 1
+        while any((aside / file).exists() for file in files):
+            number += 1
+            aside = self.folder / f"{name}-{number}"
         return aside
 
 
@@ -73,7 +88,7 @@ class Task:
 
     label: str
     outcomes: tuple[Outcome, ...]
-    work: Callable[[Path], Sequence[dict[str, Any]]]
+    work: Callable[[Path], Results]
     gpu: bool = False
 
     @property
@@ -86,7 +101,7 @@ class Task:
         """Whether every result is on disk."""
         return all(outcome.result() is not None for outcome in self.outcomes)
 
-    def save(self, results: Sequence[dict[str, Any]]) -> None:
+    def save(self, results: Results) -> None:
         """Write those of `work`."""
         for outcome, result in zip(self.outcomes, results, strict=True):
             outcome.stored.save(result)
@@ -97,7 +112,8 @@ class Workers:
     """Who runs tasks.
 
     Attributes:
-        count: processes side by side, of one thread each; None: as many as cores.
+        count: processes side by side, of one thread each; None: as many as cores, and where only
+            one task is due, this process with all its threads.
         ray: address of a Ray cluster, or `THIS_OR_RUNNING`; None: processes of this machine.
         replicas: learners of one condition that a process trains together (`vase_rl.replicas`),
             where a command makes such runs.
@@ -112,61 +128,95 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.ray is not None and not _ray().is_initialized():
-            _check_address(self.address)
-
-    @property
-    def address(self) -> str | None:
-        """Of the cluster; None where Ray finds or starts one."""
-        return os.environ.get("RAY_ADDRESS") if self.ray == THIS_OR_RUNNING else self.ray
+            _check_address(self.ray)
 
 
 HERE = Workers()
 """Processes of this machine, as many as cores."""
+Finished = Iterator[tuple[Task, Exception | None]]
+"""Tasks in the order in which they end, and what they raised."""
 
 
 def sweep(tasks: Sequence[Task], workers: Workers, label: str) -> None:
     """Run those whose results are not yet on disk; each leaves its own when it is done.
 
     Raises:
+        Exception: the first that a task raised, once the others have run.
+        ChildProcessError: a process was killed.
         KeyboardInterrupt: what was finished is on disk.
     """
     due = [task for task in tasks if not task.done]
-    for folder in {task.folder for task in due}:
-        folder.mkdir(parents=True, exist_ok=True)
     if not due:
         return
-    for outcome in (outcome for task in due for outcome in task.outcomes):
+    for task in due:
+        _make_room(task)
+    finished = _here(due, workers.count) if workers.ray is None else _on_ray(due, workers.ray)
+    failures = []
+    with Progress(sum(len(task.outcomes) for task in due), label, "runs") as progress:
+        for task, error in finished:
+            if error is None:
+                progress.announce(f"finished: {task.label}")
+            else:
+                failures.append(error)
+                if len(due) > 1:
+                    progress.announce(f"failed: {task.label}: {error}")
+            progress.advance(len(task.outcomes))
+    if failures:
+        raise failures[0]
+
+
+def _make_room(task: Task) -> None:
+    task.folder.mkdir(parents=True, exist_ok=True)
+    for outcome in task.outcomes:
         aside = outcome.make_room()
         if aside is not None:
             name = outcome.stored.path.name
             print(f"{name} was made with other settings: it is now in {aside}", file=sys.stderr)
-    finished = _here(due, workers) if workers.ray is None else _on_ray(due, workers.address)
-    with Progress(len(due), label, "runs") as progress:
-        for task in finished:
-            progress.announce(f"finished: {task.label}")
-            progress.advance()
 
 
-def _here(due: Sequence[Task], workers: Workers) -> Iterator[Task]:
-    count = min(workers.count or _cores(), len(due))
+# ---------------------------------------------------------------- this machine
+
+
+def _here(due: Sequence[Task], wanted: int | None) -> Finished:
+    count = min(wanted or _cores(), len(due))
     if count == 1:
-        with _one_thread():
-            yield from map(_run, due)
+        with _one_thread() if wanted == 1 else nullcontext():
+            for task in due:
+                yield task, _run(task)
         return
-    # Leaving the block on Ctrl-C ends the processes; finished runs are on disk.
-    with get_context("spawn").Pool(count, _start_process) as pool:
-        yield from (due[index] for index in pool.imap_unordered(_run_indexed, enumerate(due)))
+    with _processes(count) as pool:
+        pending = {pool.submit(_run, task): task for task in due}
+        for future in as_completed(pending):
+            try:
+                yield pending[future], future.result()
+            except BrokenProcessPool as error:
+                raise ChildProcessError(
+                    "a process was killed, perhaps for want of memory (fewer --workers take less); "
+                    "what was finished is on disk"
+                ) from error
 
 
-def _run_indexed(numbered: tuple[int, Task]) -> int:
-    index, task = numbered
-    _run(task)
-    return index
+def _run(task: Task) -> Exception | None:
+    try:
+        task.save(task.work(task.folder))
+    except Exception as error:
+        return error
+    return None
 
 
-def _run(task: Task) -> Task:
-    task.save(task.work(task.folder))
-    return task
+@contextmanager
+def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """They end at once where the one who waits gives up, as on Ctrl-C."""
+    before = set(active_children())
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_process)
+    try:
+        yield pool
+    except BaseException:
+        for process in set(active_children()) - before:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_process() -> None:
@@ -185,56 +235,93 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _on_ray(due: Sequence[Task], address: str | None) -> Iterator[Task]:
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+# ---------------------------------------------------------------- a cluster
+
+
+def _on_ray(due: Sequence[Task], address: str) -> Finished:
     """Results and files come back over the network: the machines need not share a disk."""
     ray = _ray()
     with _cluster(ray, address):
         remote = ray.remote(num_cpus=1)(_carry)
         pending = {remote.options(num_gpus=int(task.gpu)).remote(task): task for task in due}
-        while pending:
-            (ready, *_), _ = ray.wait(list(pending))
-            task = pending.pop(ready)
-            results, files = ray.get(ready)
-            for name, content in files.items():
-                write_whole(task.folder / name, content)
-            task.save(results)
-            yield task
+        try:
+            while pending:
+                (ready, *_), _ = ray.wait(list(pending))
+                task = pending.pop(ready)
+                yield task, _bring_home(ray, ready, task)
+        finally:
+            for left in pending:
+                ray.cancel(left, force=True)
+
+
+def _bring_home(ray: Any, ready: Any, task: Task) -> Exception | None:
+    try:
+        results, files, made_with = ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        cause: Exception = error.cause
+        return cause
+    except ray.exceptions.RayError as error:
+        return ChildProcessError(str(error).strip().splitlines()[0])
+    if made_with != releases():
+        return ValueError(f"the cluster runs {made_with}, this machine {releases()}")
+    for name, content in files.items():
+        write_whole(task.folder / name, content)
+    task.save(results)
+    return None
+
+
+def _carry(task: Task) -> tuple[Results, dict[str, bytes], dict[str, str]]:
+    """Run a task of another machine: its results, the files that it left by name, and the releases
+    that results depend on."""
+    share_terminal()
+    with tempfile.TemporaryDirectory() as folder, _one_thread():
+        results = task.work(Path(folder))
+        left = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return results, left, releases()
 
 
 @contextmanager
-def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+def _cluster(ray: Any, address: str) -> Iterator[None]:
     """Connected to it; a connection that the caller has is used and kept."""
     if ray.is_initialized():
         yield
         return
-    ray.init(address=address)
+    # Ray takes the signal over, and would end without a word.
+    terminate = signal.getsignal(signal.SIGTERM)
+    data = {name: os.environ[name] for name in ("VASE_RL_DATA",) if name in os.environ}
+    ray.init(
+        address=None if address == THIS_OR_RUNNING else address,
+        runtime_env={"env_vars": data} if data else None,
+    )
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
-        ray.shutdown()  # ends what still runs of these tasks
+        ray.shutdown()
 
 
-def _check_address(address: str | None) -> None:
+def _check_address(given: str) -> None:
     """Ray itself would try for minutes, and then end the process."""
-    if address is None:
-        return
+    source, address = "--ray", given
+    if given == THIS_OR_RUNNING:
+        source, address = "$RAY_ADDRESS", os.environ.get("RAY_ADDRESS", "")
+        if address in ("", "auto", "local"):
+            return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise ValueError(
-            "--ray must be the address of a running Ray cluster, HOST:PORT or ray://HOST:PORT, "
-            f"got {address!r}: {error}"
+            f"{source} must be the address of a running Ray cluster, HOST:PORT or "
+            f"ray://HOST:PORT, got {address!r}: {error}"
         ) from error
-
-
-def _carry(task: Task) -> tuple[Sequence[dict[str, Any]], dict[str, bytes]]:
-    """Run a task of another machine: its results, and the files that it left, by name."""
-    share_terminal()
-    with tempfile.TemporaryDirectory() as folder, _one_thread():
-        results = task.work(Path(folder))
-        left = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return results, left
 
 
 def _ray() -> Any:
@@ -243,10 +330,3 @@ def _ray() -> Any:
     except ImportError as error:
         raise ValueError("--ray needs Ray: pip install 'vase_rl[ray]'") from error
     return ray
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
