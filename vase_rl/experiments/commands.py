@@ -253,11 +253,19 @@ def _env_kwargs(options: argparse.Namespace) -> dict[str, Any]:
     return dict(parse_env_argument(text) for text in options.env_arg)
 
 
+WORDS = {
+    "r2_own": "R² of wished-for places, where things moved:",
+    "r2_unmoved": "where nothing moved:",
+    "r2_after": "there, after exploring:",
+}
+"""For numbers whose names alone would not be understood."""
+
+
 def _summarise(metrics: dict[str, Any], *keys: str) -> None:
     shown = []
     for key in keys:
         value = metrics.get(key)
         if value is not None:
             text = f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
-            shown.append(f"{key.replace('_', ' ')} {text}")
+            shown.append(f"{WORDS.get(key, key.replace('_', ' '))} {text}")
     print(", ".join(shown))

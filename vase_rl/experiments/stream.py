@@ -173,7 +173,8 @@ def _picture(vase: VASE, settings: StreamSettings, names: list[str], run: RunDir
     from .cross_domain import cross_domain_png, look_at
 
     views = [look_at(vase, source) for source in unseen(settings, names)]
-    title = f"{settings.config}, entangled" if settings.entangled else settings.config
+    how = f"{settings.config}, entangled" if settings.entangled else settings.config
+    title = f"Every source, decoded as every environment ({how})"
     write_whole(run.path / "cross-domain.png", cross_domain_png(views, title))
 
 
