@@ -204,9 +204,9 @@ far that is the paper's experiment. Smoke learns with small networks, cpu with t
 compact-detail; paper takes the networks, hyperparameters and steps of Tables 1 and 2, but infers
 environments by this program's own rule. fig4c keeps its compact networks at every scale.
 
-A target takes about a minute at smoke. At cpu, on two cores, it should be an hour or less for fig2
-to fig8 and an hour or two for table1 and table3: an estimate. Runs go to DIR/runs; targets share
-those that they have in common, and what was interrupted goes on where it stopped.
+A target takes about a minute at smoke. At cpu, on two cores, table1 and table3 take about an hour
+each, fig2, fig3 and fig4a a quarter of one; fig4b and fig4c are estimated at an hour or less. Runs go to DIR/runs; targets share those that they have in common, and what was
+interrupted goes on where it stopped.
 
 --replicas concerns targets that learn from batches: not fig4b, fig4c and fig5b.
 --ray needs pip install "vase_rl[ray]" on every machine of the cluster; a run takes a core there,
