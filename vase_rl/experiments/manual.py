@@ -205,7 +205,8 @@ compact-detail; paper takes the networks, hyperparameters and steps of Tables 1 
 environments by this program's own rule. fig4c keeps its compact networks at every scale.
 
 A target takes about a minute at smoke. At cpu, on two cores, table1 and table3 take about an hour
-each, fig2, fig3 and fig4a a quarter of one; fig4b and fig4c are estimated at an hour or less. Runs go to DIR/runs; targets share those that they have in common, and what was
+each, fig2, fig3 and fig4a about a quarter of one; the others should take an hour or less, an
+estimate. Runs go to DIR/runs; targets share those that they have in common, and what was
 interrupted goes on where it stopped.
 
 --replicas concerns targets that learn from batches: not fig4b, fig4c and fig5b.
