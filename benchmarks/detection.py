@@ -53,7 +53,7 @@ def that_knows(worlds: int, config: VASEConfig, seed: int) -> tuple[VASE, Iterat
     for world in range(worlds):
         frames = blocks(config, world, rng)
         for _ in range(SETTLING):
-            vase._infer_and_enter(to_tensor(next(frames), config, vase.device))
+            vase._arrive(to_tensor(next(frames), config, vase.device))
     found = len(vase.registry.known)
     assert found == worlds, f"{found} of {worlds} were found"
     return vase, frames
