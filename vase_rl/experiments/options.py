@@ -61,8 +61,8 @@ def add_replicas(parser: argparse.ArgumentParser) -> None:
     """`--replicas`, of commands whose runs differ in their seeds."""
     parser.add_argument(
         "--replicas", type=whole(1), default=1, metavar="N",
-        help="seeds of a condition that a process trains together, meant for a GPU; they are saved "
-        "together, too (default: 1)",
+        help="seeds of a condition that a process trains together, for GPUs (a processor is slower "
+        "so); they are saved together, too (default: 1)",
     )  # fmt: skip
 
 
