@@ -205,7 +205,7 @@ compact-detail; paper takes the networks, hyperparameters and steps of Tables 1 
 environments by this program's own rule. fig4c keeps its compact networks at every scale.
 
 A target takes about a minute at smoke. At cpu, on two cores, table1 and table3 take about an hour
-each, fig2, fig3 and fig4a about a quarter of one; the others should take an hour or less, an
+each, fig2, fig3 and fig4a ten to thirty minutes; the others should take an hour or less, an
 estimate. Runs go to DIR/runs; targets share those that they have in common, and what was
 interrupted goes on where it stopped.
 

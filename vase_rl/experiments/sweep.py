@@ -295,10 +295,10 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
         return
     # Ray takes the signal over, and would end without a word.
     terminate = signal.getsignal(signal.SIGTERM)
-    data = {name: os.environ[name] for name in ("VASE_RL_DATA",) if name in os.environ}
+    data = os.environ.get("VASE_RL_DATA")
     ray.init(
         address=None if address == THIS_OR_RUNNING else address,
-        runtime_env={"env_vars": data} if data else None,
+        runtime_env=None if data is None else {"env_vars": {"VASE_RL_DATA": data}},
     )
     signal.signal(signal.SIGTERM, terminate)
     try:
