@@ -96,6 +96,66 @@ def test_the_rectifier_can_be_differentiated_twice():
     assert torch.equal(second, torch.tensor([[0.0, 1.0, 1.0]]).bfloat16())
 
 
+def rectified_layers(channels, filters, dtype=torch.float64):
+    """Ours, with the rectifiers' gradients left to the layers after them."""
+    return nn.Sequential(
+        Halving(channels, filters),
+        Rectifier(deferred=True),
+        Halving(filters, 2 * filters, after_rectifier=True),
+        Rectifier(),
+        Doubling(2 * filters, filters),
+        Rectifier(deferred=True),
+        Doubling(filters, channels, after_rectifier=True),
+    ).to(dtype)
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(1, 5), (6, 3)])
+def test_layers_take_the_gradient_of_the_rectifier_before_them(channels, filters):
+    torch.manual_seed(0)
+    ours = rectified_layers(channels, filters)
+    torchs = nn.Sequential(
+        nn.Conv2d(channels, filters, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(filters, 2 * filters, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * filters, filters, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(filters, channels, 4, 2, 1),
+    ).double()
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.randn(6, channels, 8, 8).double().requires_grad_()
+    cotangent = torch.randn(6, channels, 8, 8).double()
+    kept = cotangent.clone()
+    for layers in (ours, torchs):
+        layers.out = layers(x)
+        layers.gradients = torch.autograd.grad(layers.out, (x, *layers.parameters()), cotangent)
+    torch.testing.assert_close(ours.out, torchs.out)
+    for mine, theirs in zip(ours.gradients, torchs.gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert torch.equal(cotangent, kept)
+
+
+def test_in_bfloat16_they_take_it_too():
+    torch.manual_seed(0)
+    gradients = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(1)
+        layers = rectified_layers(3, 8, torch.float32)
+        x = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(2)).to(dtype)
+        layers(x).float().square().sum().backward()
+        gradients[dtype] = [p.grad for p in layers.parameters()]
+    for exact, rounded in zip(*gradients.values(), strict=True):
+        assert float((exact - rounded).norm() / exact.norm()) < 0.05
+
+
+def test_rectified_layers_can_be_differentiated_twice():
+    torch.manual_seed(0)
+    layers = rectified_layers(2, 2)
+    x = torch.randn(1, 2, 4, 4).double().requires_grad_()
+    assert gradcheck(lambda x: layers(x).square(), (x,))
+    assert gradgradcheck(lambda x: layers(x).square(), (x,))
+
+
 def test_a_trunk_keeps_the_names_of_its_weights():
     ours = nn.Sequential(Halving(1, 4), Rectifier(), Doubling(4, 1)).state_dict()
     torchs = nn.Sequential(

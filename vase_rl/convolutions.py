@@ -26,13 +26,20 @@ FEW = 4
 
 
 class Halving(nn.Conv2d):
-    """(B, C, 2h, 2w) to (B, D, h, w)."""
+    """(B, C, 2h, 2w) to (B, D, h, w).
+
+    Args:
+        channels, filters: C and D.
+        after_rectifier: what comes in is that of a `Rectifier(deferred=True)`, whose gradient is
+            taken here.
+    """
 
     plain = False
     """Whether torch's own layer is used everywhere: `torch.func` knows no other."""
 
-    def __init__(self, channels: int, filters: int) -> None:
+    def __init__(self, channels: int, filters: int, after_rectifier: bool = False) -> None:
         super().__init__(channels, filters, SIDE, stride=STRIDE, padding=PADDING)
+        self.after_rectifier = after_rectifier
         self.weight.data = _channels_last(self.weight.data)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,18 +48,19 @@ class Halving(nn.Conv2d):
         if self.plain or _plainly(x):
             return F.conv2d(x, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
-            return _apply(_Down, x, weight, bias)
+            return _apply(_Down, x, weight, bias, self.after_rectifier)
         return _down(x, weight, bias)
 
 
 class Doubling(nn.ConvTranspose2d):
-    """The transpose, (B, D, h, w) to (B, C, 2h, 2w)."""
+    """The transpose, (B, D, h, w) to (B, C, 2h, 2w). Arguments as of `Halving`."""
 
     plain = False
     """As in `Halving`."""
 
-    def __init__(self, filters: int, channels: int) -> None:
+    def __init__(self, filters: int, channels: int, after_rectifier: bool = False) -> None:
         super().__init__(filters, channels, SIDE, stride=STRIDE, padding=PADDING)
+        self.after_rectifier = after_rectifier
         self.weight.data = _channels_last(self.weight.data)
 
     def forward(self, y: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -61,7 +69,7 @@ class Doubling(nn.ConvTranspose2d):
         if self.plain or _plainly(y):
             return F.conv_transpose2d(y, weight, bias, STRIDE, PADDING)
         if torch.is_grad_enabled():
-            return _apply(_Up, y, weight, bias)
+            return _apply(_Up, y, weight, bias, self.after_rectifier)
         return _up(y, weight, bias)
 
 
@@ -99,40 +107,40 @@ class _Down(Function):
     """`_down`, and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, rectified: bool) -> Tensor:
         ctx.save_for_backward(x, w)
+        ctx.rectified = rectified
         return _down(x, w, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, w = ctx.saved_tensors
         (g,) = grads
-        of_x, of_w, of_bias = ctx.needs_input_grad
-        return (
-            _apply(_Up, g, w, None) if of_x else None,
-            _apply(_Outer, x, g) if of_w else None,
-            _sum(g) if of_bias else None,
-        )
+        of_x, of_w, of_bias, _ = ctx.needs_input_grad
+        back = _apply(_Up, g, w, None, False) if of_x else None
+        if back is not None and ctx.rectified:
+            back = _pass(back, x)
+        return back, _apply(_Outer, x, g) if of_w else None, _sum(g) if of_bias else None, None
 
 
 class _Up(Function):
     """`_up`, and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None, rectified: bool) -> Tensor:
         ctx.save_for_backward(y, w)
+        ctx.rectified = rectified
         return _up(y, w, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         y, w = ctx.saved_tensors
         (g,) = grads
-        of_y, of_w, of_bias = ctx.needs_input_grad
-        return (
-            _apply(_Down, g, w, None) if of_y else None,
-            _apply(_Outer, g, y) if of_w else None,
-            _sum(g) if of_bias else None,
-        )
+        of_y, of_w, of_bias, _ = ctx.needs_input_grad
+        back = _apply(_Down, g, w, None, False) if of_y else None
+        if back is not None and ctx.rectified:
+            back = _pass(back, y)
+        return back, _apply(_Outer, g, y) if of_w else None, _sum(g) if of_bias else None, None
 
 
 class _Outer(Function):
@@ -148,44 +156,53 @@ class _Outer(Function):
         x, y = ctx.saved_tensors
         (g,) = grads
         return (
-            _apply(_Up, y, g, None) if ctx.needs_input_grad[0] else None,
-            _apply(_Down, x, g, None) if ctx.needs_input_grad[1] else None,
+            _apply(_Up, y, g, None, False) if ctx.needs_input_grad[0] else None,
+            _apply(_Down, x, g, None, False) if ctx.needs_input_grad[1] else None,
         )
 
 
 class Rectifier(nn.ReLU):
-    """ReLU in place: what comes in must be needed by nobody else."""
+    """ReLU in place: what comes in must be needed by nobody else.
+
+    Args:
+        deferred: the layer that follows, and nothing else, takes what comes out, and takes this
+            layer's gradient too (`after_rectifier`): in place, on what it has made itself. A
+            gradient that comes from elsewhere may not be written to, and memory is what waits.
+    """
 
     plain = False
     """As in `Halving`."""
 
+    def __init__(self, deferred: bool = False) -> None:
+        super().__init__()
+        self.deferred = deferred
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.plain or x.dtype != torch.bfloat16 or x.device.type != "cpu":
+        if self.plain or _plainly(x):
             return F.relu(x, inplace=True)
         if torch.is_grad_enabled():
-            return _apply(_Rectify, x)
-        x.view(torch.int16).clamp_min_(0)
-        return x
+            return _apply(_Rectify, x, self.deferred)
+        return _rectify(x)
 
 
 class _Rectify(Function):
-    """ReLU of bfloat16 numbers by their bits, which compare with 0 as those of integers do.
-
-    Integers are compared at the speed of memory; bfloat16 is converted and back, which takes
-    several times as long. A NaN whose sign is set becomes 0.
-    """
+    """`_rectify`, and its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x.view(torch.int16).clamp_min_(0)
+    def forward(ctx: Any, x: Tensor, deferred: bool) -> Tensor:
+        _rectify(x)
         ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
+        ctx.deferred = deferred
+        if not deferred:
+            ctx.save_for_backward(x)
         return x
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        if ctx.deferred:
+            return grads[0], None
         (rectified,) = ctx.saved_tensors
-        return _apply(_Pass, grads[0], rectified)
+        return _apply(_Pass, grads[0], rectified), None
 
 
 class _Pass(Function):
@@ -194,11 +211,8 @@ class _Pass(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rectified: Tensor) -> Tensor:
         ctx.save_for_backward(rectified)
-        bits = torch.ops.aten.threshold_backward(
-            x.view(torch.int16), rectified.view(torch.int16), 0
-        )
-        passed: Tensor = bits.view(torch.bfloat16)
-        return passed
+        passed: Tensor = torch.ops.aten.threshold_backward(_bits(x), _bits(rectified), 0)
+        return passed.view(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -206,7 +220,28 @@ class _Pass(Function):
         return _apply(_Pass, grads[0], rectified), None
 
 
-def _apply(function: type[Function], *arguments: Tensor | None) -> Tensor:
+def _rectify(x: Tensor) -> Tensor:
+    _bits(x).clamp_min_(0)
+    return x
+
+
+def _pass(x: Tensor, rectified: Tensor) -> Tensor:
+    """`_Pass`, in place where nobody differentiates it."""
+    if torch.is_grad_enabled():
+        return _apply(_Pass, x, rectified)
+    bits = _bits(x)
+    torch.ops.aten.threshold_backward(bits, _bits(rectified), 0, grad_input=bits)
+    return x
+
+
+def _bits(x: Tensor) -> Tensor:
+    """bfloat16 numbers as integers of the same bits, which compare with 0 as they do, at the speed
+    of memory: as bfloat16 they are converted and back, which takes several times as long. A NaN
+    whose sign is set is below 0. Others as they are."""
+    return x.view(torch.int16) if x.dtype == torch.bfloat16 else x
+
+
+def _apply(function: type[Function], *arguments: Tensor | bool | None) -> Tensor:
     # What comes in says in which numbers, here as in the backward pass, which no caller's autocast
     # reaches.
     with torch.autocast("cpu", enabled=False):

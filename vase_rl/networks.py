@@ -38,8 +38,9 @@ class Encoder(nn.Module):
         if config.space_to_depth > 1:
             layers.append(nn.PixelUnshuffle(config.space_to_depth))
         channels = config.channels * config.space_to_depth**2
-        for filters in config.filters:
-            layers += [Halving(channels, filters), Rectifier()]
+        for index, filters in enumerate(config.filters):
+            last = index == len(config.filters) - 1
+            layers += [Halving(channels, filters, after_rectifier=index > 0), Rectifier(not last)]
             channels = filters
         flat = channels * smallest_side(config) ** 2
         layers += [nn.Flatten(), Dense(flat, config.hidden), Rectifier()]
@@ -80,12 +81,12 @@ class Decoder(nn.Module):
             Rectifier(),
             nn.Unflatten(1, (channels, side, side)),
         ]
-        for filters in reversed(config.filters[:-1]):
-            layers += [Doubling(channels, filters), Rectifier()]
+        for index, filters in enumerate(reversed(config.filters[:-1])):
+            layers += [Doubling(channels, filters, after_rectifier=index > 0), Rectifier(True)]
             channels = filters
         pixels = config.channels * config.space_to_depth**2
         self.trunk = nn.Sequential(*layers)
-        self.output = Doubling(channels, pixels)
+        self.output = Doubling(channels, pixels, after_rectifier=len(config.filters) > 1)
         factor = config.space_to_depth
         self.to_space = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
 

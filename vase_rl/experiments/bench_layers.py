@@ -78,6 +78,7 @@ def _label(layer: Layer) -> str:
 def _learning(
     layer: Layer, side: int, config: VASEConfig, dtype: torch.dtype, *, first: bool
 ) -> Work:
+    layer.after_rectifier = False  # only the convolution
     frames = config.batch_size + config.dream_batch_size
     x = torch.rand(frames, layer.in_channels, side, side, device=layer.weight.device)
     x = x.to(dtype, memory_format=torch.channels_last).requires_grad_(not first)
