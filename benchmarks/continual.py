@@ -8,7 +8,7 @@ the same actions.
 
 lifelong: the agent is rewarded in the first world only. VASE watches random actions there, then PPO
 learns on its frozen latents; then the learner goes on learning while it watches random actions in
-the other worlds. `CnnPolicy`, and PPO on an encoder that never learns, are rewarded in the first
+the other worlds, and holds what the policy relies on (`VASE.hold`), or does not. `CnnPolicy`, and PPO on an encoder that never learns, are rewarded in the first
 world for as many frames as VASE spends there, and do not see the others before they are tried.
 
 sequence: the agent is rewarded in one world after the other and goes on learning: on latents of
@@ -128,7 +128,7 @@ def known(agent: Agent) -> int | None:
     return None if agent.encoder is None else len(agent.encoder.vase.registry.known)
 
 
-def lifelong(agent: Agent, settings: Settings, seed: int) -> Result:
+def lifelong(agent: Agent, settings: Settings, seed: int, *, holds: bool = True) -> Result:
     """Rewarded in the first world only."""
     first, *others = settings.worlds
     adapter = agent.encoder if agent.encoder is not None and agent.encoder.training else None
@@ -144,6 +144,8 @@ def lifelong(agent: Agent, settings: Settings, seed: int) -> Result:
     for world in others if adapter is not None else ():
         assert adapter is not None
         adapter.training = True
+        if holds:
+            adapter.vase.hold()
         watch(agent, world, settings.watch, seed)
         trials = everywhere(agent, settings, seed)
         visits.append({"visit": world, "trials": trials, "known": known(agent)})
@@ -172,6 +174,7 @@ CCI_VAE = {"clustering": False, "dreaming": False, "masking": False}
 PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], Result]]] = {
     "lifelong": {
         "VASE": lambda s, n: lifelong(on_latents(s, n), s, n),
+        "VASE, not held": lambda s, n: lifelong(on_latents(s, n), s, n, holds=False),
         "encoder that never learns": lambda s, n: lifelong(on_latents(s, n, learns=False), s, n),
         "CnnPolicy": lambda s, n: lifelong(on_pixels(s, n), s, n),
     },
@@ -278,7 +281,7 @@ def main(arguments: list[str]) -> None:
         help="families of sprites, in order (%(default)s)",
     )
     parser.add_argument("--data-dir", help="where MNIST and Fashion-MNIST lie")
-    parser.add_argument("--preset", default="compact-detail", help="of the learner (%(default)s)")
+    parser.add_argument("--preset", default="compact", help="of the learner (%(default)s)")
     parser.add_argument(
         "--watch", type=int, default=4_096, help="frames of random actions a world (%(default)s)"
     )

@@ -169,6 +169,7 @@ def _pack_environment(environment: Environment) -> dict[str, Any]:
         "updates": environment.updates,
         "name": environment.name,
         "forbidden": environment.forbidden,
+        "held": environment.held,
         "merged_into": environment.merged_into,
     }
 
@@ -183,5 +184,7 @@ def _unpack_environment(state: dict[str, Any]) -> Environment:
         updates=state["updates"],
         name=state["name"],
         forbidden=state["forbidden"],
+        # A checkpoint of a time before `VASE.hold` lacks it.
+        held=state.get("held", False),
         merged_into=state["merged_into"],
     )

@@ -43,6 +43,8 @@ class Environment:
     """Given by `VASE.rename`."""
     forbidden: bool = False
     """Whether its frames are recognised, but neither learnt from nor dreamt of."""
+    held: bool = False
+    """Whether it is dreamt of while it is the present one, too (`VASE.hold`)."""
     merged_into: int | None = None
     """Index of the environment that its frames count to since a merge."""
 

@@ -371,7 +371,8 @@ class VASE:
         )
 
     def _draw(self) -> Drawn | None:
-        """Of other environments than the present one, once the snapshot knows any."""
+        """Of other environments than the present one, and of those that are held, once the snapshot
+        knows any."""
         if self.snapshot is None:
             return None
         masks = torch.stack([e.latent_mask for e in self.environments])
@@ -379,7 +380,7 @@ class VASE:
         past = [
             e.index
             for e in self.environments[: self.snapshot_environments]
-            if e.alive and e.index != self.environment
+            if e.alive and (e.held or e.index != self.environment)
         ]
         if not self.config.clustering:
             # The only environment holds all worlds so far; the present mask is that of the last.
@@ -448,6 +449,24 @@ class VASE:
         """
         self.registry.require("confirm")
         self.registry.rule.confirm()
+
+    def hold(self) -> None:
+        """Keep what latents mean in every environment known by now, in the present one too.
+
+        Dreaming protects environments that were left. What is too much like the present one to be
+        told from it is learnt in its place, and the present one's latents move. From now on the
+        learner also dreams of the environment that it is in, as it is now, which takes as long as
+        dreaming of others does. Call it when a policy has learnt on the latents; the adapters do
+        when they go on learning after they were frozen.
+
+        Raises:
+            RuntimeError: before the first `update`.
+        """
+        self.registry.require("hold")
+        for environment in self.environments:
+            environment.held = True
+        self._estimate_used(self.registry.present)
+        self._sync_snapshot()
 
     def merge(self, environment: int, into: int) -> None:
         """Count the frames of an environment to another one, from now on and for ever.

@@ -79,6 +79,7 @@ class Registry:
 
     def forget(self, index: int, into: int) -> None:
         """What the rule has merged is gone; its index is free if there is no higher one."""
+        self.environments[into].held |= self.environments[index].held
         for environment in self.environments:
             if environment.index == index or environment.merged_into == index:
                 environment.merged_into = into
