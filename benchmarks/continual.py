@@ -8,8 +8,9 @@ the same actions.
 
 lifelong: the agent is rewarded in the first world only. VASE watches random actions there, then PPO
 learns on its frozen latents; then the learner goes on learning while it watches random actions in
-the other worlds, and holds what the policy relies on (`VASE.hold`), or does not. `CnnPolicy`, and PPO on an encoder that never learns, are rewarded in the first
-world for as many frames as VASE spends there, and do not see the others before they are tried.
+the other worlds, and holds what the policy relies on (`VASE.hold`), or does not. `CnnPolicy`, and
+PPO on an encoder that never learns, are rewarded in the first world for as many frames as VASE
+spends there, and do not see the others before they are tried.
 
 sequence: the agent is rewarded in one world after the other and goes on learning: on latents of
 VASE that learns along, of VASE frozen in the first world, of CCI-VAE that learns along, of an

@@ -673,6 +673,7 @@ BAD_CALLS: list[tuple[Any, type[Exception], str]] = [
     (lambda v: FRESH.infer(bars(np.random.default_rng(0), 2)), RuntimeError, r"infer needs"),
     (lambda v: FRESH.practise(bars(np.random.default_rng(0), 2)), RuntimeError, r"practise needs"),
     (lambda v: FRESH.decode(np.zeros((1, 6))), RuntimeError, r"call update first"),
+    (lambda v: FRESH.hold(), RuntimeError, r"hold needs a learner that has seen frames"),
     (lambda v: FRESH.confirm(), RuntimeError, r"confirm needs a learner that has seen frames"),
     (lambda v: FRESH.merge(1, 0), RuntimeError, r"merge needs a learner that has seen frames"),
     (lambda v: FRESH.rename(0, "a"), RuntimeError, r"rename needs a learner that has seen frames"),

@@ -72,6 +72,7 @@ def test_new_worlds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     vase.rename(1, "menu")
     vase.forbid(1)
     vase.merge(1, into=0)
+    vase.hold()
     assert len(vase.environments) == 1
 
 

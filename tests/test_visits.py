@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from counting import TINY
+from worlds import bars, discs, tiny
 
 from vase_rl import VASE, VASEConfig
+from vase_rl.checkpoint import state_of
 from vase_rl.shifts import ShiftDetector
 
 LEVELS = (40, 100, 160, 220)
@@ -125,3 +129,74 @@ def test_a_merge_that_is_refused_changes_nothing(index: int, into: int, message:
         np.testing.assert_array_equal(model.mean, state["mean"])
         np.testing.assert_array_equal(model.between, state["between"])
     assert vase.registry.opened == [0, 1]
+
+
+def position_error(vase: VASE, reader: np.ndarray, frames: np.ndarray) -> float:
+    """Of a linear reader of latents, in parts of the variance of a bar's place."""
+    place = frames[..., 0].argmax(2).mean(1)
+    return float(np.mean((read(vase, frames) @ reader - place) ** 2) / np.var(place))
+
+
+def read(vase: VASE, frames: np.ndarray) -> np.ndarray:
+    return np.column_stack([vase.encode(frames)[0], np.ones(len(frames))])
+
+
+def unlearnt(seed: int, *, hold: bool) -> float:
+    """How wrong a linear reader of bars' places becomes while the learner takes discs for them."""
+    rng = np.random.default_rng(seed)
+    vase = VASE(tiny(), seed=seed, device="cpu")
+    for _ in range(200):
+        vase.update(bars(rng, 32))
+    if hold:
+        vase.hold()
+    frames = bars(rng, 500)
+    place = frames[..., 0].argmax(2).mean(1)
+    reader = np.linalg.lstsq(read(vase, frames), place, rcond=None)[0]
+    assert position_error(vase, reader, frames) < 0.1
+    for _ in range(100):
+        losses = vase.practise(discs(rng, 32))
+    assert len(vase.environments) == 1
+    assert (losses["encoder_dreaming"] > 0) == hold
+    return position_error(vase, reader, frames)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_what_is_held_stays_while_another_world_is_learnt_in_its_place(seed: int) -> None:
+    free, held = unlearnt(seed, hold=False), unlearnt(seed, hold=True)
+    assert free > 0.5
+    assert held < 0.25 * free
+
+
+def test_an_environment_that_opens_later_is_not_held() -> None:
+    vase = through(0)
+    vase.hold()
+    show(vase, 3, 24)
+    assert [e.held for e in vase.environments] == [True, False]
+    assert vase.update(noise(0, 3)).losses["encoder_dreaming"] > 0, "of the first"
+    vase.hold()
+    assert [e.held for e in vase.environments] == [True, True]
+
+
+def test_what_holds_one_holds_the_other_that_it_is_merged_into() -> None:
+    vase = through(0, 1)
+    vase.hold()
+    vase.environments[0].held = False
+    vase.merge(1, 0)
+    assert vase.environments[0].held
+
+
+def test_what_is_held_is_saved(tmp_path: Path) -> None:
+    vase = through(0, 1)
+    vase.environments[1].held = True
+    vase.save(tmp_path / "vase.pt")
+    back = VASE.load(tmp_path / "vase.pt", device="cpu")
+    assert [e.held for e in back.environments] == [False, True]
+
+
+def test_a_checkpoint_that_knows_nothing_of_holding_is_read(tmp_path: Path) -> None:
+    state = state_of(through(0))
+    for environment in state["environments"]:
+        del environment["held"]
+    torch.save(state, tmp_path / "old.pt")
+    back = VASE.load(tmp_path / "old.pt", device="cpu")
+    assert [e.held for e in back.environments] == [False]
