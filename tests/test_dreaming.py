@@ -96,6 +96,23 @@ def test_each_proximity_sees_its_own_half_change(networks):
     assert float(decoder_proximity(memory, output, CONFIG)) == 0.0
 
 
+@pytest.mark.parametrize("encoder_latents", ["all", "used"])
+def test_of_current_frames_the_held_latents_alone_are_held(networks, encoder_latents):
+    config = tiny(dream_batch_size=10, encoder_latents=encoder_latents)
+    held = torch.tensor([True, False, False, True, False, False])
+    x = torch.rand(7, config.channels, 8, 8)
+    drawn = draw([0], MASKS, MASKS, torch.Generator().manual_seed(0), config)
+    memory = dream(networks, drawn.holding(x, held), config)
+    assert (len(memory.frames), memory.held) == (10, 7)
+    mean, std = networks.encoder(torch.cat([memory.frames, x]))
+    assert float(encoder_proximity(memory, mean, std, config)) == 0.0
+    moved = mean.clone()
+    moved[10:] += torch.tensor([0.5, 1.0, 1.0, 0.0, 1.0, 1.0])
+    assert float(encoder_proximity(memory, moved, std, config)) == pytest.approx(0.25)
+    moved[:10, 2] += 1.0
+    assert float(encoder_proximity(memory, moved, std, config)) == pytest.approx(1.25)
+
+
 def test_proximity_grows_with_the_distance(networks):
     memory = dreamt(networks, [0, 1])
     distances = []

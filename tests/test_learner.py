@@ -296,7 +296,7 @@ def test_without_clustering_the_snapshot_follows_the_clock_and_every_latent_is_d
     atypical(vase, [1, 4])
     watch(vase, bars, 40)
     assert not vase.environments[0].latent_mask[[1, 4]].any(), "the mask follows the stream"
-    drawn = vase._draw()
+    drawn = vase._draw(torch.zeros(1, 1, 8, 8))
     assert drawn is not None
     assert (drawn.latents != 0).all()
 

@@ -115,6 +115,17 @@ def test_one_that_holds_frames_back_stays_as_it_is() -> None:
     assert same == [False, True, False]
 
 
+def test_one_that_is_held_trains_beside_others() -> None:
+    learners, rng = several(), np.random.default_rng(0)
+    replicas = Replicas(learners)
+    for _ in range(3):
+        replicas.update([checkers(rng, 32) for _ in SEEDS])
+    for vase in learners[:2]:
+        vase.hold()
+    for _ in range(3):
+        step_together_and_alone(replicas, [checkers(rng, 32) for _ in SEEDS], 1e-3)
+
+
 def test_a_learner_can_be_updated_alone_in_between(tmp_path: Path) -> None:
     """Even one that has lived before, with moments and a snapshot from a checkpoint."""
     learners, rng = several(reset_optimizer=True), np.random.default_rng(0)

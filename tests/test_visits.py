@@ -171,32 +171,37 @@ def test_an_environment_that_opens_later_is_not_held() -> None:
     vase = through(0)
     vase.hold()
     show(vase, 3, 24)
-    assert [e.held for e in vase.environments] == [True, False]
+    assert [e.held_latents is not None for e in vase.environments] == [True, False]
     assert vase.update(noise(0, 3)).losses["encoder_dreaming"] > 0, "of the first"
     vase.hold()
-    assert [e.held for e in vase.environments] == [True, True]
+    assert [e.held_latents is not None for e in vase.environments] == [True, True]
 
 
 def test_what_holds_one_holds_the_other_that_it_is_merged_into() -> None:
-    vase = through(0, 1)
-    vase.hold()
-    vase.environments[0].held = False
-    vase.merge(1, 0)
-    assert vase.environments[0].held
+    one, other = torch.eye(6, dtype=torch.bool)[:2]
+    for also, expected in ((None, one), (other, one | other)):
+        vase = through(0, 1)
+        vase.environments[0].held_latents, vase.environments[1].held_latents = also, one
+        vase.merge(1, 0)
+        held = vase.environments[0].held_latents
+        assert held is not None
+        assert torch.equal(held, expected)
 
 
 def test_what_is_held_is_saved(tmp_path: Path) -> None:
     vase = through(0, 1)
-    vase.environments[1].held = True
+    vase.environments[1].held_latents = torch.arange(6) > 2
     vase.save(tmp_path / "vase.pt")
-    back = VASE.load(tmp_path / "vase.pt", device="cpu")
-    assert [e.held for e in back.environments] == [False, True]
+    first, second = VASE.load(tmp_path / "vase.pt", device="cpu").environments
+    assert first.held_latents is None
+    assert second.held_latents is not None
+    assert second.held_latents.tolist() == [False] * 3 + [True] * 3
 
 
 def test_a_checkpoint_that_knows_nothing_of_holding_is_read(tmp_path: Path) -> None:
     state = state_of(through(0))
     for environment in state["environments"]:
-        del environment["held"]
+        del environment["held_latents"]
     torch.save(state, tmp_path / "old.pt")
     back = VASE.load(tmp_path / "old.pt", device="cpu")
-    assert [e.held for e in back.environments] == [False]
+    assert [e.held_latents for e in back.environments] == [None]

@@ -169,7 +169,7 @@ def _pack_environment(environment: Environment) -> dict[str, Any]:
         "updates": environment.updates,
         "name": environment.name,
         "forbidden": environment.forbidden,
-        "held": environment.held,
+        "held_latents": environment.held_latents,
         "merged_into": environment.merged_into,
     }
 
@@ -185,6 +185,6 @@ def _unpack_environment(state: dict[str, Any]) -> Environment:
         name=state["name"],
         forbidden=state["forbidden"],
         # A checkpoint of a time before `VASE.hold` lacks it.
-        held=state.get("held", False),
+        held_latents=state.get("held_latents"),
         merged_into=state["merged_into"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,9 +31,14 @@ class Dream:
     """Decoder output of the snapshot for the same latents."""
     mean: Tensor
     std: Tensor
-    """q_φ'(z|x'), each (B, N)."""
+    """q_φ'(z|x'), and behind it that of the P current frames that are held, each (B + P, N)."""
     used: Tensor
-    """uˢ', bool (B, N)."""
+    """uˢ', and the held latents of those frames, bool (B + P, N)."""
+
+    @property
+    def held(self) -> int:
+        """P, how many current frames are to be encoded as before (`VASE.hold`)."""
+        return len(self.mean) - len(self.frames)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,13 @@ class Drawn:
     environments: Tensor
     latents: Tensor
     used: Tensor
+    present: Tensor
+    """Current frames (P, C, H, W) that the snapshot is to encode, too; mostly none."""
+
+    def holding(self, x: Tensor, latents: Tensor) -> Drawn:
+        """With current frames (P, C, H, W), and the latents (N,) of theirs that are held."""
+        used = torch.cat([self.used, latents.expand(len(x), -1)])
+        return replace(self, present=x, used=used)
 
 
 def draw(
@@ -64,28 +76,41 @@ def draw(
     choice = torch.randint(len(past), (size,), generator=generator)
     environments = torch.tensor(past)[choice].to(device)
     z = torch.randn(size, config.latents, generator=generator).to(device) * masks[environments]
-    return Drawn(environments, z, used[environments])
+    none = torch.empty(0, config.channels, config.image_size, config.image_size, device=device)
+    return Drawn(environments, z, used[environments], none)
 
 
 @torch.no_grad()
 def dream(snapshot: VASENetworks, drawn: Drawn, config: VASEConfig) -> Dream:
-    """Sample x' by eq. 1, and let the snapshot encode it."""
+    """Sample x' by eq. 1, and let the snapshot encode it, and current frames that are held."""
     output = snapshot.decoder(drawn.latents, drawn.environments)
     frames = expected_pixels(output, config)
-    mean, std = snapshot.encoder(frames)
+    held = len(drawn.present) > 0
+    mean, std = snapshot.encoder(torch.cat([frames, drawn.present]) if held else frames)
     return Dream(drawn.environments, drawn.latents, frames, output, mean, std, drawn.used)
 
 
 def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConfig) -> Tensor:
-    """First term of eq. 7: D[q(z|x'), q_old(z|x')], averaged over the dream."""
+    """First term of eq. 7: D[q(z|x'), q_old(z|x')], averaged over the dream.
+
+    Where current frames are held, their average is added: of the held latents alone, for spare
+    ones may take up what is new.
+
+    Args:
+        mean, std: of the dream's frames and of the held ones behind them, (B + P, N).
+    """
     if config.encoder_distance == "wasserstein":
         distance = squared_wasserstein(mean, std, memory.mean, memory.std)
     else:
         distance = gaussian_divergence(memory.mean, memory.std, mean, std)
+    dreamt, held = distance[: len(memory.frames)], distance[len(memory.frames) :]
     if config.encoder_latents == "used":
-        distance = distance * memory.used
+        dreamt = dreamt * memory.used[: len(dreamt)]
     shared = 1 if config.encoder_reduction == "sum" else mean.shape[1]
-    return distance.sum(1).mean() / shared
+    proximity = dreamt.sum(1).mean() / shared
+    if memory.held:
+        proximity = proximity + (held * memory.used[len(dreamt) :]).sum(1).mean() / shared
+    return proximity
 
 
 def decoder_proximity(memory: Dream, output: Tensor, config: VASEConfig) -> Tensor:

@@ -43,8 +43,9 @@ class Environment:
     """Given by `VASE.rename`."""
     forbidden: bool = False
     """Whether its frames are recognised, but neither learnt from nor dreamt of."""
-    held: bool = False
-    """Whether it is dreamt of while it is the present one, too (`VASE.hold`)."""
+    held_latents: Tensor | None = None
+    """bool (N,): those that were used when `VASE.hold` was called, and whose meaning stays while it
+    is the present one, too. None: it is not held."""
     merged_into: int | None = None
     """Index of the environment that its frames count to since a merge."""
 

@@ -360,7 +360,7 @@ class VASE:
         """What a training step on frames takes, but for the weights."""
         x = self._thinned(x)
         present = self.registry.present
-        drawn = self._draw()
+        drawn = self._draw(x)
         return Ready(
             x,
             present.latent_mask,
@@ -370,9 +370,9 @@ class VASE:
             self._normal(len(x)),
         )
 
-    def _draw(self) -> Drawn | None:
+    def _draw(self, x: Tensor) -> Drawn | None:
         """Of other environments than the present one, and of those that are held, once the snapshot
-        knows any."""
+        knows any; with the present frames, where they are to be encoded as before."""
         if self.snapshot is None:
             return None
         masks = torch.stack([e.latent_mask for e in self.environments])
@@ -380,12 +380,16 @@ class VASE:
         past = [
             e.index
             for e in self.environments[: self.snapshot_environments]
-            if e.alive and (e.held or e.index != self.environment)
+            if e.alive and (e.held_latents is not None or e.index != self.environment)
         ]
         if not self.config.clustering:
             # The only environment holds all worlds so far; the present mask is that of the last.
             past, masks = [0], torch.ones_like(masks)
-        return draw(past, masks, used, self.generator, self.config) if past else None
+        if not past:
+            return None
+        drawn = draw(past, masks, used, self.generator, self.config)
+        held = self.registry.present.held_latents
+        return drawn if held is None else drawn.holding(x, held)
 
     def _after_step(self, losses: dict[str, float], samples: Tensor) -> None:
         """What changes with a training step beside the weights."""
@@ -455,17 +459,18 @@ class VASE:
 
         Dreaming protects environments that were left. What is too much like the present one to be
         told from it is learnt in its place, and the present one's latents move. From now on the
-        learner also dreams of the environment that it is in, as it is now, which takes as long as
-        dreaming of others does. Call it when a policy has learnt on the latents; the adapters do
-        when they go on learning after they were frozen.
+        learner also dreams of the environment that it is in, as it is now, and encodes its frames
+        as it does now in the latents that are used by now; spare ones may take up what is new.
+        Call it when a policy has learnt on the latents and the learner is to go on. A step then
+        takes as long as one with dreams of other environments, and a pass of the encoder more.
 
         Raises:
             RuntimeError: before the first `update`.
         """
         self.registry.require("hold")
-        for environment in self.environments:
-            environment.held = True
         self._estimate_used(self.registry.present)
+        for environment in self.environments:
+            environment.held_latents = environment.used_latents.clone()
         self._sync_snapshot()
 
     def merge(self, environment: int, into: int) -> None:

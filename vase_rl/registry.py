@@ -79,7 +79,10 @@ class Registry:
 
     def forget(self, index: int, into: int) -> None:
         """What the rule has merged is gone; its index is free if there is no higher one."""
-        self.environments[into].held |= self.environments[index].held
+        held = self.environments[index].held_latents
+        if held is not None:
+            also = self.environments[into].held_latents
+            self.environments[into].held_latents = held if also is None else held | also
         for environment in self.environments:
             if environment.index == index or environment.merged_into == index:
                 environment.merged_into = into

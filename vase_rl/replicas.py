@@ -224,10 +224,12 @@ def _fields(of: Drawn | Dream) -> tuple[Tensor, ...]:
 
 
 def _alike(due: dict[int, Ready]) -> list[list[int]]:
-    """Rows whose steps have tensors of the same shapes: as many frames, dreams or none."""
-    groups: dict[tuple[int, bool], list[int]] = {}
+    """Rows whose steps have tensors of the same shapes: as many frames, dreams or none, of which
+    current frames are held or not."""
+    groups: dict[tuple[int, int | None], list[int]] = {}
     for row, ready in due.items():
-        groups.setdefault((len(ready.x), ready.drawn is None), []).append(row)
+        held = None if ready.drawn is None else len(ready.drawn.present)
+        groups.setdefault((len(ready.x), held), []).append(row)
     return list(groups.values())
 
 
