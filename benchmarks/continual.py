@@ -83,8 +83,8 @@ def on_latents(settings: Settings, seed: int, *, learns: bool = True, **override
 
 
 def untrained(settings: Settings, seed: int) -> Agent:
-    """PPO on latents that never learn, whose fresh weights keep what a frame shows: by torch's rule,
-    as in "compact", next to nothing of it comes through."""
+    """PPO on latents that never learn. Fresh weights by torch's rule, as in "compact", let next to
+    nothing of a frame through; these keep what it shows."""
     return on_latents(settings, seed, learns=False, initialisation="he")
 
 
