@@ -145,7 +145,8 @@ def _check_records(vase: VASE) -> None:
     known_to_rule = vase.registry.rule.where.known if known else []
     if [e.index for e in vase.registry.known] != known_to_rule:
         raise ValueError(f"environments {known_to_rule} are known to the rule")
-    for vector in [vase.running_atypicality, *(e.latent_mask for e in known)]:
+    held = [e.held_latents for e in known if e.held_latents is not None]
+    for vector in [vase.running_atypicality, *(e.latent_mask for e in known), *held]:
         if vector.shape != (latents,):
             raise ValueError(f"a latent mask has shape {tuple(vector.shape)}, not ({latents},)")
 

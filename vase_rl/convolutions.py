@@ -104,7 +104,7 @@ def _outer(x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Down(Function):
-    """`_down`, and its gradients."""
+    """`_down`, and its gradients: that of x where it is `rectified` (see `Rectifier`)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, rectified: bool) -> Tensor:
@@ -117,14 +117,16 @@ class _Down(Function):
         x, w = ctx.saved_tensors
         (g,) = grads
         of_x, of_w, of_bias, _ = ctx.needs_input_grad
-        back = _apply(_Up, g, w, None, False) if of_x else None
-        if back is not None and ctx.rectified:
-            back = _pass(back, x)
-        return back, _apply(_Outer, x, g) if of_w else None, _sum(g) if of_bias else None, None
+        return (
+            _passed(_apply(_Up, g, w, None, False), x, ctx.rectified) if of_x else None,
+            _apply(_Outer, x, g, ctx.rectified, False) if of_w else None,
+            _sum(g) if of_bias else None,
+            None,
+        )
 
 
 class _Up(Function):
-    """`_up`, and its gradients."""
+    """`_up`, and its gradients: that of y where it is `rectified`."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None, rectified: bool) -> Tensor:
@@ -137,27 +139,33 @@ class _Up(Function):
         y, w = ctx.saved_tensors
         (g,) = grads
         of_y, of_w, of_bias, _ = ctx.needs_input_grad
-        back = _apply(_Down, g, w, None, False) if of_y else None
-        if back is not None and ctx.rectified:
-            back = _pass(back, y)
-        return back, _apply(_Outer, g, y) if of_w else None, _sum(g) if of_bias else None, None
+        return (
+            _passed(_apply(_Down, g, w, None, False), y, ctx.rectified) if of_y else None,
+            _apply(_Outer, g, y, False, ctx.rectified) if of_w else None,
+            _sum(g) if of_bias else None,
+            None,
+        )
 
 
 class _Outer(Function):
-    """`_outer`, and its gradients."""
+    """`_outer`, and its gradients: those of x and y where these are rectified."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, rectified_x: bool, rectified_y: bool) -> Tensor:
         ctx.save_for_backward(x, y)
+        ctx.rectified = rectified_x, rectified_y
         return _outer(x, y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
         (g,) = grads
+        of_x, of_y, *_ = ctx.needs_input_grad
         return (
-            _apply(_Up, y, g, None, False) if ctx.needs_input_grad[0] else None,
-            _apply(_Down, x, g, None, False) if ctx.needs_input_grad[1] else None,
+            _passed(_apply(_Up, y, g, None, False), x, ctx.rectified[0]) if of_x else None,
+            _passed(_apply(_Down, x, g, None, False), y, ctx.rectified[1]) if of_y else None,
+            None,
+            None,
         )
 
 
@@ -168,6 +176,7 @@ class Rectifier(nn.ReLU):
         deferred: the layer that follows, and nothing else, takes what comes out, and takes this
             layer's gradient too (`after_rectifier`): in place, on what it has made itself. A
             gradient that comes from elsewhere may not be written to, and memory is what waits.
+            By itself, without that layer, such a rectifier's gradient is wrong.
     """
 
     plain = False
@@ -225,13 +234,15 @@ def _rectify(x: Tensor) -> Tensor:
     return x
 
 
-def _pass(x: Tensor, rectified: Tensor) -> Tensor:
-    """`_Pass`, in place where nobody differentiates it."""
+def _passed(g: Tensor, x: Tensor, rectified: bool) -> Tensor:
+    """`_Pass`, in place where nobody differentiates it, if x is rectified; g as it is if not."""
+    if not rectified:
+        return g
     if torch.is_grad_enabled():
-        return _apply(_Pass, x, rectified)
-    bits = _bits(x)
-    torch.ops.aten.threshold_backward(bits, _bits(rectified), 0, grad_input=bits)
-    return x
+        return _apply(_Pass, g, x)
+    bits = _bits(g)
+    torch.ops.aten.threshold_backward(bits, _bits(x), 0, grad_input=bits)
+    return g
 
 
 def _bits(x: Tensor) -> Tensor:

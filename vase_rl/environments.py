@@ -49,6 +49,12 @@ class Environment:
     merged_into: int | None = None
     """Index of the environment that its frames count to since a merge."""
 
+    def hold(self, latents: Tensor | None = None) -> None:
+        """Add latents, bool (N,), to those that are held; by default the used ones."""
+        latents = self.used_latents if latents is None else latents
+        held = self.held_latents
+        self.held_latents = latents.clone() if held is None else held | latents
+
     @property
     def loss_mean(self) -> float:
         """Average reconstruction loss when last experienced, in nats."""

@@ -305,6 +305,9 @@ class VASE:
     def _forget(self, merge: Shift) -> None:
         self.registry.forget(merge.left, merge.environment)
         self.snapshot_environments = min(self.snapshot_environments, len(self.environments))
+        held = self.environments[merge.environment].held_latents is not None
+        if held and merge.environment >= self.snapshot_environments:
+            self._sync_snapshot()
 
     def _warn_full(self) -> None:
         if self._warned_full:
@@ -409,6 +412,8 @@ class VASE:
 
     def _revise_mask(self, present: Environment, alpha: Tensor) -> None:
         """The mask after a training step, as `mask_updates` says; that of world 0 stays ones."""
+        if present.held_latents is not None:
+            return
         if not self.config.clustering:
             # No entry tells when to ask, so every batch is asked (A.2): an average would come when
             # training has already made the old latents typical of the new world.
@@ -427,6 +432,7 @@ class VASE:
         self.snapshot = copy.deepcopy(self.networks).requires_grad_(False)
         self.snapshot_environments = len(self.environments)
 
+    @torch.inference_mode(False)
     def estimate_used_latents(self) -> None:
         """Estimate which latents the present environment uses; done every `used_interval` steps.
 
@@ -454,23 +460,28 @@ class VASE:
         self.registry.require("confirm")
         self.registry.rule.confirm()
 
+    @torch.inference_mode(False)
     def hold(self) -> None:
         """Keep what latents mean in every environment known by now, in the present one too.
 
         Dreaming protects environments that were left. What is too much like the present one to be
         told from it is learnt in its place, and the present one's latents move. From now on the
-        learner also dreams of the environment that it is in, as it is now, and encodes its frames
-        as it does now in the latents that are used by now; spare ones may take up what is new.
-        Call it when a policy has learnt on the latents and the learner is to go on. A step then
-        takes as long as one with dreams of other environments, and a pass of the encoder more.
+        learner also dreams of the environment that it is in, and encodes its frames as its snapshot
+        does in the latents that are used by now; spare ones may take up what is new. The snapshot
+        is taken at once; as ever, one that follows replaces it (`snapshot_sync`). Masks stay, too.
+        Call it when a policy has learnt on the latents and the learner is to go on; a further call
+        adds what is used by then. A step then takes as long as one with dreams of other
+        environments, and a pass of the encoder more.
 
         Raises:
-            RuntimeError: before the first `update`.
+            RuntimeError: before the first `update`, or the configuration has `dreaming` off.
         """
         self.registry.require("hold")
+        if not self.config.dreaming:
+            raise RuntimeError("hold needs a learner that dreams, and dreaming is off")
         self._estimate_used(self.registry.present)
         for environment in self.environments:
-            environment.held_latents = environment.used_latents.clone()
+            environment.hold()
         self._sync_snapshot()
 
     def merge(self, environment: int, into: int) -> None:

@@ -81,8 +81,7 @@ class Registry:
         """What the rule has merged is gone; its index is free if there is no higher one."""
         held = self.environments[index].held_latents
         if held is not None:
-            also = self.environments[into].held_latents
-            self.environments[into].held_latents = held if also is None else held | also
+            self.environments[into].hold(held)
         for environment in self.environments:
             if environment.index == index or environment.merged_into == index:
                 environment.merged_into = into
