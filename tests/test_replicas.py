@@ -116,12 +116,20 @@ def test_one_that_holds_frames_back_stays_as_it_is() -> None:
 
 
 def test_one_that_is_held_trains_beside_others() -> None:
+    """The first is held, the second dreams of a world that it left, the third of none."""
     learners, rng = several(), np.random.default_rng(0)
+    for world in (bars, checkers):
+        watch(learners[1], world, 12, rng)
     replicas = Replicas(learners)
-    for _ in range(3):
+    for _ in range(10):
         replicas.update([checkers(rng, 32) for _ in SEEDS])
-    for vase in learners[:2]:
-        vase.hold()
+    learners[0].hold()
+    for _ in range(20):
+        reports = replicas.update([checkers(rng, 32) for _ in SEEDS])
+    held, dreaming, alone = (report.losses["encoder_dreaming"] for report in reports)
+    assert held > 0
+    assert dreaming > 0
+    assert alone == 0
     for _ in range(3):
         step_together_and_alone(replicas, [checkers(rng, 32) for _ in SEEDS], 1e-3)
 

@@ -142,7 +142,8 @@ def read(vase: VASE, frames: np.ndarray) -> np.ndarray:
 
 
 def unlearnt(seed: int, *, hold: bool) -> float:
-    """How wrong a linear reader of bars' places becomes while the learner takes discs for them."""
+    """How wrong a linear reader of bars' places becomes while discs are learnt in their
+    environment."""
     rng = np.random.default_rng(seed)
     vase = VASE(tiny(), seed=seed, device="cpu")
     for _ in range(200):
@@ -165,6 +166,71 @@ def test_what_is_held_stays_while_another_world_is_learnt_in_its_place(seed: int
     free, held = unlearnt(seed, hold=False), unlearnt(seed, hold=True)
     assert free > 0.5
     assert held < 0.25 * free
+
+
+def reencoded(seed: int, *, hold: bool) -> float:
+    """How far used latents of discs move while they are learnt as the environment of bars, root
+    mean square in units of their spread."""
+    rng = np.random.default_rng(seed)
+    vase = VASE(tiny(), seed=seed, device="cpu")
+    for _ in range(200):
+        vase.update(bars(rng, 32))
+    vase.estimate_used_latents()
+    used = vase.environments[0].used_latents.numpy()
+    assert used.any()
+    if hold:
+        vase.hold()
+    frames = discs(rng, 300)
+    before, loss = vase.encode(frames)[0][:, used], vase.reconstruction_loss(frames)
+    for _ in range(100):
+        vase.practise(discs(rng, 32))
+    assert vase.reconstruction_loss(frames) < 0.2 * loss, "they are learnt either way"
+    moved = vase.encode(frames)[0][:, used] - before
+    return float(np.sqrt(np.mean(moved**2)) / before.std())
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_what_is_seen_where_it_is_held_is_encoded_as_before(seed: int) -> None:
+    assert reencoded(seed, hold=False) > 1.0
+    assert reencoded(seed, hold=True) < 0.5
+
+
+def test_masks_of_what_is_held_stay() -> None:
+    vase = through(0, 3, mask_updates="hysteresis")
+    vase.hold()
+    vase.running_atypicality = 9.0 * (torch.arange(6) < 2)
+    mask = vase.environments[1].latent_mask.clone()
+    assert mask.all()
+    vase._revise_mask(vase.registry.present, vase.running_atypicality)
+    assert vase.environments[1].latent_mask.equal(mask)
+    vase.environments[1].held_latents = None
+    vase.environments[1].updates = 10_000
+    vase._revise_mask(vase.registry.present, vase.running_atypicality)
+    assert not vase.environments[1].latent_mask.equal(mask)
+
+
+def test_a_further_hold_adds_what_is_used_by_then() -> None:
+    vase = through(0)
+    vase.environments[0].held_latents = torch.arange(6) == 5
+    vase.hold()
+    held = vase.environments[0].held_latents
+    assert held is not None
+    assert held.equal(vase.environments[0].used_latents | (torch.arange(6) == 5))
+
+
+def test_what_is_held_is_held_in_a_world_that_no_snapshot_knew() -> None:
+    vase = through(0)
+    vase.hold()
+    show(vase, 3, 24)
+    vase.merge(0, into=1)
+    show(vase, 3, 2)
+    assert vase.update(noise(0, 3)).losses["encoder_dreaming"] > 0
+
+
+def test_nothing_can_be_held_without_dreams() -> None:
+    vase = through(0, blocks=3, dreaming=False)
+    with pytest.raises(RuntimeError, match="hold needs a learner that dreams, and dreaming is off"):
+        vase.hold()
 
 
 def test_an_environment_that_opens_later_is_not_held() -> None:
