@@ -288,7 +288,7 @@ def main(arguments: list[str]) -> None:
         help="families of sprites, in order (%(default)s)",
     )
     parser.add_argument("--data-dir", help="where MNIST and Fashion-MNIST lie")
-    parser.add_argument("--preset", default="compact", help="of the learner (%(default)s)")
+    parser.add_argument("--preset", default="compact-detail", help="of the learner (%(default)s)")
     parser.add_argument(
         "--watch", type=int, default=4_096, help="frames of random actions a world (%(default)s)"
     )

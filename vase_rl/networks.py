@@ -28,7 +28,9 @@ class Dense(nn.Linear):
 class Encoder(nn.Module):
     """q(z|x) = N(μ(x), σ(x)²): convolutions, one fully connected layer, two linear heads.
 
-    `VASEConfig.precision` concerns what is below the heads.
+    `VASEConfig.precision` concerns what is below the heads. Layers of the trunk belong together: a
+    ReLU between two convolutions leaves its gradient to the second (`Rectifier`), here as in the
+    decoder.
     """
 
     def __init__(self, config: VASEConfig) -> None:
