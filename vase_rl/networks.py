@@ -60,11 +60,6 @@ class Encoder(nn.Module):
         limited = log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
         return mean, torch.exp(0.5 * limited)
 
-    def means(self, features_BF: Tensor) -> Tensor:
-        """Mean of the posterior alone (B, N): all that a policy sees."""
-        mean: Tensor = self.posterior(features_BF).chunk(2, dim=1)[0]
-        return mean
-
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         return self.heads(self.features(x_BCHW))
 

@@ -61,7 +61,7 @@ class PolicyView:
             features = self.encoder.features(x)
         else:
             features = self._rounded_trunk()(x.bfloat16()).float()
-        means: np.ndarray = self.encoder.means(features).cpu().numpy()
+        means: np.ndarray = self.encoder.heads(features)[0].cpu().numpy()
         return means
 
     def _rounded_trunk(self) -> nn.Module:
