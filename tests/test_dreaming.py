@@ -104,12 +104,12 @@ def test_of_current_frames_the_held_latents_alone_are_held(networks, encoder_lat
     drawn = draw([0], MASKS, MASKS, torch.Generator().manual_seed(0), config)
     memory = dream(networks, drawn.holding(x, held), config)
     assert (len(memory.frames), memory.held) == (10, 7)
-    mean, std = networks.encoder(torch.cat([memory.frames, x]))
+    mean, std = networks.encoder(torch.cat([x, memory.frames]))
     assert float(encoder_proximity(memory, mean, std, config)) == 0.0
     moved = mean.clone()
-    moved[10:] += torch.tensor([0.5, 1.0, 1.0, 0.0, 1.0, 1.0])
+    moved[:7] += torch.tensor([0.5, 1.0, 1.0, 0.0, 1.0, 1.0])
     assert float(encoder_proximity(memory, moved, std, config)) == pytest.approx(0.25)
-    moved[:10, 2] += 1.0
+    moved[7:, 2] += 1.0
     assert float(encoder_proximity(memory, moved, std, config)) == pytest.approx(1.25)
 
 

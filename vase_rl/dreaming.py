@@ -31,9 +31,9 @@ class Dream:
     """Decoder output of the snapshot for the same latents."""
     mean: Tensor
     std: Tensor
-    """q_φ'(z|x'), and behind it that of the P current frames that are held, each (B + P, N)."""
+    """q_φ'(z|x) of the P current frames that are held, then q_φ'(z|x'), each (P + B, N)."""
     used: Tensor
-    """uˢ', and the held latents of those frames, bool (B + P, N)."""
+    """The held latents of those frames, and uˢ', bool (P + B, N)."""
 
     @property
     def held(self) -> int:
@@ -53,7 +53,7 @@ class Drawn:
 
     def holding(self, x: Tensor, latents: Tensor) -> Drawn:
         """With current frames (P, C, H, W), and the latents (N,) of theirs that are held."""
-        used = torch.cat([self.used, latents.expand(len(x), -1)])
+        used = torch.cat([latents.expand(len(x), -1), self.used])
         return replace(self, present=x, used=used)
 
 
@@ -86,7 +86,7 @@ def dream(snapshot: VASENetworks, drawn: Drawn, config: VASEConfig) -> Dream:
     output = snapshot.decoder(drawn.latents, drawn.environments)
     frames = expected_pixels(output, config)
     held = len(drawn.present) > 0
-    mean, std = snapshot.encoder(torch.cat([frames, drawn.present]) if held else frames)
+    mean, std = snapshot.encoder(torch.cat([drawn.present, frames]) if held else frames)
     return Dream(drawn.environments, drawn.latents, frames, output, mean, std, drawn.used)
 
 
@@ -97,19 +97,19 @@ def encoder_proximity(memory: Dream, mean: Tensor, std: Tensor, config: VASEConf
     ones may take up what is new.
 
     Args:
-        mean, std: of the dream's frames and of the held ones behind them, (B + P, N).
+        mean, std: of the held frames and of the dream's behind them, (P + B, N).
     """
     if config.encoder_distance == "wasserstein":
         distance = squared_wasserstein(mean, std, memory.mean, memory.std)
     else:
         distance = gaussian_divergence(memory.mean, memory.std, mean, std)
-    dreamt, held = distance[: len(memory.frames)], distance[len(memory.frames) :]
+    held, dreamt = distance[: memory.held], distance[memory.held :]
     if config.encoder_latents == "used":
-        dreamt = dreamt * memory.used[: len(dreamt)]
+        dreamt = dreamt * memory.used[memory.held :]
     shared = 1 if config.encoder_reduction == "sum" else mean.shape[1]
     proximity = dreamt.sum(1).mean() / shared
     if memory.held:
-        proximity = proximity + (held * memory.used[len(dreamt) :]).sum(1).mean() / shared
+        proximity = proximity + (held * memory.used[: memory.held]).sum(1).mean() / shared
     return proximity
 
 

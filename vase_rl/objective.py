@@ -89,8 +89,10 @@ def training_losses(
 
     zero = torch.zeros((), device=x.device)
     dreams = memory if config.dreaming else None
+    # Current frames that are held stand right before the dream's.
+    first = batch if memory is None else batch - memory.held
     losses["encoder_dreaming"] = (
-        zero if dreams is None else encoder_proximity(dreams, *_to_hold(mean, std, dreams), config)
+        zero if dreams is None else encoder_proximity(dreams, mean[first:], std[first:], config)
     )
     losses["decoder_dreaming"] = (
         zero if dreams is None else decoder_proximity(dreams, output[batch:], config)
@@ -104,15 +106,6 @@ def training_losses(
         + losses["classification"]
     )
     return StepLosses(losses, z.detach())
-
-
-def _to_hold(mean: Tensor, std: Tensor, memory: Dream) -> tuple[Tensor, Tensor]:
-    """Posteriors of current frames and dreams as `encoder_proximity` takes them: of the dream, and
-    behind it of those current frames that are held."""
-    current = len(mean) - len(memory.frames)
-    if not memory.held:
-        return mean[current:], std[current:]
-    return torch.cat([mean[current:], mean[:current]]), torch.cat([std[current:], std[:current]])
 
 
 def _classification(
