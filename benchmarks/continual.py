@@ -33,13 +33,23 @@ from typing import Any
 
 from intervals import mean_with_interval
 from resume import Result, Runs
-from sprite_worlds import ENVIRONMENTS, SIZE, Agent, Trial, environments, practise, trial, watch
+from sprite_worlds import (
+    ENVIRONMENTS,
+    SIZE,
+    Agent,
+    Trial,
+    environments,
+    parse_world,
+    practise,
+    trial,
+    watch,
+)
 from stable_baselines3 import PPO
 
 from vase_rl import VASEConfig
 from vase_rl.agents import AttendToUsedLatents, PPOConfig, RefreshView
 from vase_rl.agents.arguments import make_model, model_kwargs
-from vase_rl.envs.families import check_family, load_bank
+from vase_rl.envs.families import load_bank
 from vase_rl.experiments.options import parse_seeds
 from vase_rl.files import write_whole
 from vase_rl.wrappers import VASEVecEnvWrapper
@@ -285,7 +295,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--worlds",
         default="garments,glyphs,fashion,mnist",
-        help="families of sprites, in order (%(default)s)",
+        help="families of sprites, in order; glyphs@0.2: on a background of 0.2 of white "
+        "(%(default)s)",
     )
     parser.add_argument("--data-dir", help="where MNIST and Fashion-MNIST lie")
     parser.add_argument("--preset", default="compact-detail", help="of the learner (%(default)s)")
@@ -310,7 +321,7 @@ def main(arguments: list[str]) -> None:
     )  # fmt: skip
     for world in settings.worlds:
         try:
-            load_bank(check_family(world), SIZE, data_dir=settings.data_dir)
+            load_bank(parse_world(world)[0], SIZE, data_dir=settings.data_dir)
         except ValueError as error:
             parser.error(f"--worlds: {error}")
     methods = PROTOCOLS[options.protocol]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from vase_rl.envs.families import check_family
 from vase_rl.wrappers import VASEVecEnvWrapper
 
 REACH = "vase_rl/SpriteReach-v0"
@@ -20,28 +22,62 @@ SIZE = 64
 ENVIRONMENTS = 8
 
 
+def parse_world(world: str) -> tuple[str, float]:
+    """Family and light of a world's name: `glyphs`, `glyphs@0.2`.
+
+    Raises:
+        ValueError: no such family, or no number from 0 to below 1 behind the @.
+    """
+    family, at, light = world.partition("@")
+    check_family(family)
+    try:
+        level = float(light) if at else 0.0
+    except ValueError:
+        level = math.nan
+    if not 0 <= level < 1:
+        raise ValueError(f"light must be a number from 0 to below 1, as in glyphs@0.2, got {world}")
+    return family, level
+
+
 class World(gym.Wrapper[Any, Any, Any, Any]):
-    """Changes the family of sprites at the next episode, which no one is told."""
+    """Changes sprites and light at the next episode, which no one is told.
 
-    family: str | None = None
+    At light L black is shown as L of white, and white stays: sprites stand out less.
+    """
 
-    def enter(self, family: str) -> None:
+    def __init__(self, env: gym.Env[Any, Any], world: str) -> None:
+        super().__init__(env)
+        self.enter(world)
+
+    def enter(self, world: str) -> None:
         """From the next episode on."""
-        self.family = family
+        self.family, self.next_light = parse_world(world)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        chosen = {} if self.family is None else {"family": self.family}
-        return self.env.reset(seed=seed, options={**(options or {}), **chosen})
+        self.light = self.next_light
+        chosen = {**(options or {}), "family": self.family}
+        frame, info = self.env.reset(seed=seed, options=chosen)
+        return self._lit(frame), info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        frame, reward, terminated, truncated, info = self.env.step(action)
+        return self._lit(frame), reward, terminated, truncated, info
+
+    def _lit(self, frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self.light == 0:
+            return frame
+        return np.rint(255 * self.light + (1 - self.light) * frame).astype(np.uint8)
 
 
 def environments(world: str, seed: int, split: str, data_dir: str | None) -> VecEnv:
     """Eight of them, one after the other in this process."""
+    family, _ = parse_world(world)
 
     def make() -> World:
-        env = gym.make(REACH, family=world, size=SIZE, seed=seed, split=split, data_dir=data_dir)
-        return World(env)
+        env = gym.make(REACH, family=family, size=SIZE, seed=seed, split=split, data_dir=data_dir)
+        return World(env, world)
 
     return make_vec_env(make, ENVIRONMENTS, seed)
 

@@ -188,3 +188,52 @@ def test_the_share_of_the_rule_is_measured_at_both_paces(
     with detection.timed(vase) as seconds:
         vase.update(next(frames))
     assert len(seconds) == 3, "features, blocks, and the tests of a block"
+
+
+@pytest.mark.parametrize(
+    ("world", "message"),
+    [
+        ("birds", "family must be one of garments, glyphs, mnist, fashion, got 'birds'"),
+        ("birds@0.2", "family must be one of garments, glyphs, mnist, fashion, got 'birds'"),
+        ("glyphs@", "light must be a number from 0 to below 1, as in glyphs@0.2, got glyphs@"),
+        ("glyphs@dim", "light must be a number from 0 to below 1, .* got glyphs@dim"),
+        ("glyphs@1", "light must be a number from 0 to below 1, .* got glyphs@1"),
+        ("glyphs@-0.1", "light must be a number from 0 to below 1, .* got glyphs@-0.1"),
+        ("glyphs@nan", "light must be a number from 0 to below 1, .* got glyphs@nan"),
+    ],
+)
+def test_worlds_that_there_are_not(benchmark: Any, world: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        benchmark("sprite_worlds").parse_world(world)
+
+
+def test_a_world_has_its_sprites_and_its_light(benchmark: Any) -> None:
+    worlds = benchmark("sprite_worlds")
+    dark, lit = (
+        worlds.environments(world, seed=0, split="train", data_dir=None)
+        for world in ("garments", "glyphs@0.2")
+    )
+    black = dark.reset()
+    shown = lit.reset()
+    assert black.min() == 0
+    assert shown.min() == round(0.2 * 255)
+    lit.env_method("enter", "garments@0.2")
+    # The same episode goes on as it began, and the next one is another.
+    actions = np.zeros((len(shown), 2), dtype=np.float32)
+    np.testing.assert_array_equal(lit.step(actions)[0], shown)
+    lit.seed(0)
+    dark.seed(0)
+    black = dark.reset()
+    expected = np.rint(51 + 0.8 * black)
+    np.testing.assert_array_equal(lit.reset(), expected)
+    assert lit.get_attr("family") == ["garments"] * len(shown)
+
+
+def test_continual_control_runs_over_lit_worlds(benchmark: Any, tmp_path: Path) -> None:
+    continual = benchmark("continual")
+    place = ["--out", str(tmp_path), "--only", "CnnPolicy", "--seeds", "3"]
+    little = ["--watch", "256", "--practise", "256", "--every", "512", "--episodes", "8"]
+    continual.main(["lifelong", "--worlds", "garments,glyphs@0.1", *little, *place])
+    text = (tmp_path / "lifelong.md").read_text()
+    assert "| glyphs@0.1 |" in text
+    assert "| CnnPolicy | 1 |" in text

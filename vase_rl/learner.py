@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .allocation import keep_freed_memory
 from .blocks import Block
 from .checkpoint import load_state, save_state
 from .config import VASEConfig
@@ -74,6 +75,8 @@ class Ready:
 class VASE:
     """Variational Autoencoder with Shared Embeddings (Achille et al. 2018), learning online.
 
+    On Linux's processors the process keeps the memory that it frees (`allocation`).
+
     Args:
         config: hyperparameters.
         seed: of weights and noise; None draws one.
@@ -92,6 +95,8 @@ class VASE:
             )
         self.config = config
         self.device = resolve_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         # torch's global generators belong to the caller: none of this moves them.
         seed = torch.Generator().seed() % 2**31 if seed is None else seed
         with seeded(seed):

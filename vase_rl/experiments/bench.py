@@ -7,7 +7,9 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +35,7 @@ from .bench_subjects import (
 from .bench_tables import markdown
 from .ceilings import DTYPES, ceiling_work, ceilings, operations
 from .library_loop import is_installed, library_epoch
-from .measured import Times, Work, in_turn
+from .measured import Times, Work, elsewhere, in_turn
 from .progress import Progress
 from .reference_step import ReferenceStep
 from .results import RunDirectory, peak_memory_mib
@@ -54,7 +56,8 @@ GROWTH: dict[str, tuple[dict[str, Any], ...]] = {
 """What grows, and how far, everything else being the paper's."""
 REPLICAS = {"cpu": (1, 2, 4), "cuda": (1, 5, 20)}
 """Learners that train together, by the type of device."""
-REFERENCE, LIBRARY = "reference", "pythae"
+REFERENCE, KEPT, LIBRARY = "reference", "reference, kept", "pythae"
+"""The plain step in a process of its own, and in the learner's, which keeps what it frees."""
 EPOCH = 4
 """Batches of an epoch of the library's loop and the learner's."""
 PROCESSES = ("", REFERENCE, *PRECISIONS)
@@ -137,14 +140,19 @@ def measure_step(settings: BenchSettings, progress: Progress) -> dict[str, Any]:
     """Training steps in float32 and bfloat16 beside the reference and the machine's ceilings."""
     config, seed = settings.config, settings.seed
     device = resolve_device(settings.device)
-    steps = {REFERENCE: reference_work(config, seed)} if device.type == "cpu" else {}
+    here = {KEPT: reference_work(config, seed)} if device.type == "cpu" else {}
     for precision in PRECISIONS:
         exact = with_precision(config, precision)
-        steps[precision] = step_work(dreaming_learner(exact, 2, seed, settings.device), seed)
+        here[precision] = step_work(dreaming_learner(exact, 2, seed, settings.device), seed)
     products, layers = ceiling_work(device), layer_work(config, device)
-    times = in_turn({**steps, **products, **layers}, settings.rounds, progress.advance)
+    with ExitStack() as there:
+        steps = dict(here)
+        if device.type == "cpu":
+            alone = there.enter_context(elsewhere(partial(reference_work, config, seed)))
+            steps = {REFERENCE: alone, **here}
+        times = in_turn({**steps, **products, **layers}, settings.rounds, progress.advance)
     best = ceilings(products, times)
-    needed = operations(next(iter(steps.values())))
+    needed = operations(next(iter(here.values())))
     return {
         "operations": needed,
         "ceilings": best,
@@ -165,7 +173,7 @@ def _step_row(
     name: str, times: Times, needed: int, best: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     seconds = times.median(name)
-    kind = best["float32" if name == REFERENCE else name]
+    kind = best["float32" if name in (REFERENCE, KEPT) else name]
     row: dict[str, Any] = {"seconds": seconds, "operations_per_second": needed / seconds}
     row["share_of_ceiling"] = {what: needed / seconds / rate for what, rate in kind.items()}
     if REFERENCE in times.rounds:
@@ -306,7 +314,7 @@ def _replicas(settings: BenchSettings) -> tuple[int, ...]:
 def _measurements(section: str, settings: BenchSettings) -> int:
     """How many a section makes, for the one who waits."""
     # The reference computes on the processor only.
-    steps = len(PRECISIONS) + (resolve_device(settings.device).type == "cpu")
+    steps = len(PRECISIONS) + 2 * (resolve_device(settings.device).type == "cpu")
     each = {
         "step": steps + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
         "encode": 2 * len(PRECISIONS) * len(FRAMES),

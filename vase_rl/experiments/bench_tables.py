@@ -7,6 +7,7 @@ from typing import Any
 
 NAMES = {
     "reference": "reference: float32, eager, as one would write it down",
+    "reference, kept": "the reference, in the learner's process, which keeps what it frees",
     "float32": "the learner, float32",
     "bfloat16": "the learner, bfloat16",
     "pythae": "pythae's `BaseTrainer`, a plain VAE",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import torch
 
@@ -76,3 +80,46 @@ def _settle() -> None:
         torch.cuda.synchronize()
     if torch.backends.mps.is_available():
         torch.mps.synchronize()
+
+
+@contextmanager
+def elsewhere(make: Callable[[], Work]) -> Iterator[Work]:
+    """Work in a process of its own, so that nothing of this process's settings is in it.
+
+    Args:
+        make: builds the work, over there; a function of a module, or a `partial` of one.
+
+    Raises:
+        RuntimeError: (the work does) the process has ended; it has said why.
+    """
+    ours, theirs = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=_serve, args=(make, theirs), daemon=True)
+    process.start()
+    theirs.close()
+
+    def call() -> None:
+        try:
+            ours.send(True)
+            ours.recv()
+        except (EOFError, OSError) as error:
+            process.join()
+            raise RuntimeError(
+                f"what is measured in a process of its own ended with exit code {process.exitcode}"
+            ) from error
+
+    try:
+        yield call
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(make: Callable[[], Work], calls: Connection) -> None:
+    """Do the work whenever asked, until no one will ask again."""
+    # Ctrl-C is for the one who asks.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    work = make()
+    with suppress(EOFError, BrokenPipeError):
+        while calls.recv():
+            work()
+            calls.send(True)
