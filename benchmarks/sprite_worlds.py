@@ -35,7 +35,9 @@ def parse_world(world: str) -> tuple[str, float]:
     except ValueError:
         level = math.nan
     if not 0 <= level < 1:
-        raise ValueError(f"light must be a number from 0 to below 1, as in glyphs@0.2, got {world}")
+        raise ValueError(
+            f"light must be a number from 0 to below 1, as in glyphs@0.2, got {world!r}"
+        )
     return family, level
 
 

@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 
-from vase_rl import VASE, VASEConfig, allocation
-from vase_rl.allocation import THEIRS, keep_freed_memory
+from vase_rl import VASE, VASEConfig
+from vase_rl.allocation import (
+    M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
+    TUNED_BY,
+    keep_freed_memory,
+)
 
 ON_GLIBC = platform.libc_ver()[0] == "glibc"
 FAULTS = """
@@ -21,7 +26,7 @@ from vase_rl import VASE, VASEConfig
 if sys.argv[1] == "learner":
     VASE(VASEConfig.preset("compact"), seed=0, device="cpu")
 def step():
-    for tensor in [torch.zeros(2**22) for _ in range(4)]:
+    for tensor in [torch.zeros(2**22 * int(size)) for size in sys.argv[2:]]:
         tensor.add_(1)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -32,12 +37,14 @@ for _ in range(10):
     step()
 print(faults() - before)
 """
-"""Ten times four tensors of 16 MiB, and how often the system had to hand out a page."""
+"""Ten times tensors of so many times 16 MiB, and how often the system had to hand out a page."""
+LAYERS = ("1", "2", "2", "1")
+"""What the paper's network makes of 64 frames and of 128, in float32."""
 
 
 def _faults(who: str, **variables: str) -> int:
-    environ = {k: v for k, v in os.environ.items() if k not in THEIRS} | variables
-    command = [sys.executable, "-c", FAULTS, who]
+    environ = {k: v for k, v in os.environ.items() if k not in TUNED_BY} | variables
+    command = [sys.executable, "-c", FAULTS, who, *LAYERS]
     run = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return int(run.stdout)
 
@@ -50,7 +57,7 @@ def test_a_learner_on_the_processor_keeps_what_is_freed() -> None:
     assert _faults("learner", MALLOC_MMAP_THRESHOLD_="65536") * 2 > by_default
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", TUNED_BY)
 def test_who_has_tuned_glibc_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
     monkeypatch.setattr(ctypes, "CDLL", _must_not_be_called)
@@ -69,27 +76,46 @@ class _Other:
     """A C library that is not glibc."""
 
 
-def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     _untuned(monkeypatch)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: _Other())
     assert keep_freed_memory() is False
 
 
-class _Refusing:
-    """A glibc that takes no such number."""
+class _Glibc:
+    """Takes values up to a largest one."""
 
     gnu_get_libc_version = None
 
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self.taken: dict[int, int] = {}
+
     def mallopt(self, parameter: int, value: int) -> int:
-        return 0
+        if parameter == M_MMAP_THRESHOLD and value > self.largest:
+            return 0
+        self.taken[parameter] = value
+        return 1
 
 
-def test_it_says_where_glibc_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("largest", "taken"),
+    [
+        (2**31, {M_MMAP_THRESHOLD: 256 * 2**20, M_TRIM_THRESHOLD: 2**31 - 1}),
+        (32 * 2**20, {M_MMAP_THRESHOLD: 32 * 2**20, M_TRIM_THRESHOLD: 2**31 - 1}),
+        (0, {}),
+    ],
+)
+def test_as_much_is_kept_as_glibc_takes(
+    monkeypatch: pytest.MonkeyPatch, largest: int, taken: dict[int, int]
+) -> None:
     _untuned(monkeypatch)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: _Refusing())
-    assert keep_freed_memory() is False
+    glibc = _Glibc(largest)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: glibc)
+    assert keep_freed_memory() is bool(taken)
+    assert glibc.taken == taken
 
 
 def test_only_learners_on_the_processor_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +128,8 @@ def test_only_learners_on_the_processor_ask(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked
 
 
-def test_the_threshold_is_the_most_that_glibc_takes() -> None:
-    assert 4 * 2**20 * ctypes.sizeof(ctypes.c_long) == allocation.LARGEST_MMAP_THRESHOLD
-
-
 def _untuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in THEIRS:
+    for name in TUNED_BY:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,9 +136,8 @@ def test_the_command_leaves_numbers_and_a_page(tmp_path: Any, capsys: Any) -> No
     assert cli.main(["bench", "--quick", "--rounds", "2", "--out", str(out)]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["finished"]
-    assert list(metrics["step"]["rows"]) == [
-        "reference", "reference, kept", "float32", "bfloat16"
-    ]  # fmt: skip
+    references = bench.references(torch.device("cpu"))
+    assert list(metrics["step"]["rows"]) == [*references, "float32", "bfloat16"]
     for row in metrics["step"]["rows"].values():
         rate = metrics["step"]["operations"] / row["seconds"]
         assert row["operations_per_second"] == pytest.approx(rate)
@@ -190,8 +190,8 @@ def test_where_the_reference_does_not_run_it_is_not_counted(
     for device in ("cpu", "cuda"):
         monkeypatch.setattr(bench, "resolve_device", lambda _, name=device: torch.device(name))
         counts.append(bench._measurements("step", bench.BenchSettings(rounds=3)))
-    # Neither in its own process nor in this one.
-    assert counts[0] - counts[1] == 2 * 3
+    assert counts[0] - counts[1] == 3 * len(bench.references(torch.device("cpu")))
+    assert bench.references(torch.device("cuda")) == ()
 
 
 def test_memory_and_growth_have_their_tables() -> None:
@@ -261,5 +261,42 @@ def _fails() -> measured.Work:
 
 
 def test_work_that_cannot_be_made_elsewhere_is_an_error() -> None:
-    with measured.elsewhere(_fails) as work, pytest.raises(RuntimeError, match="exit code 3"):
+    with pytest.raises(ChildProcessError, match="exit code 3"), measured.elsewhere(_fails):
+        pass
+
+
+def _breaks() -> measured.Work:
+    def work() -> None:
+        raise BrokenPipeError("of the work itself")
+
+    return work
+
+
+def test_what_work_elsewhere_raises_is_not_swallowed(capfd: Any) -> None:
+    with measured.elsewhere(_breaks) as work, pytest.raises(ChildProcessError, match="code 1"):
         work()
+    assert "of the work itself" in capfd.readouterr().err
+
+
+def _threads(place: str) -> measured.Work:
+    Path(place).write_text(str(torch.get_num_threads()))
+    return lambda: None
+
+
+def test_work_elsewhere_has_as_many_threads(tmp_path: Any) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 2)
+    try:
+        with measured.elsewhere(partial(_threads, str(tmp_path / "threads"))):
+            assert (tmp_path / "threads").read_text() == str(before + 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_reference_in_the_learners_process_is_there_where_memory_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kept in (True, False):
+        monkeypatch.setattr(bench, "keep_freed_memory", lambda kept=kept: kept)
+        expected = ("reference", "reference, kept") if kept else ("reference",)
+        assert bench.references(torch.device("cpu")) == expected

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..allocation import keep_freed_memory
 from ..config import VASEConfig
 from ..devices import resolve_device
 from ..files import write_whole
@@ -140,19 +141,23 @@ def measure_step(settings: BenchSettings, progress: Progress) -> dict[str, Any]:
     """Training steps in float32 and bfloat16 beside the reference and the machine's ceilings."""
     config, seed = settings.config, settings.seed
     device = resolve_device(settings.device)
-    here = {KEPT: reference_work(config, seed)} if device.type == "cpu" else {}
+    plain = reference_work(config, seed)
+    learners: dict[str, Work] = {}
     for precision in PRECISIONS:
         exact = with_precision(config, precision)
-        here[precision] = step_work(dreaming_learner(exact, 2, seed, settings.device), seed)
+        learners[precision] = step_work(dreaming_learner(exact, 2, seed, settings.device), seed)
     products, layers = ceiling_work(device), layer_work(config, device)
-    with ExitStack() as there:
-        steps = dict(here)
-        if device.type == "cpu":
-            alone = there.enter_context(elsewhere(partial(reference_work, config, seed)))
-            steps = {REFERENCE: alone, **here}
+    with ExitStack() as processes:
+        steps: dict[str, Work] = {}
+        if REFERENCE in references(device):
+            alone = elsewhere(partial(reference_work, config, seed))
+            steps[REFERENCE] = processes.enter_context(alone)
+        if KEPT in references(device):
+            steps[KEPT] = plain
+        steps |= learners
         times = in_turn({**steps, **products, **layers}, settings.rounds, progress.advance)
     best = ceilings(products, times)
-    needed = operations(next(iter(here.values())))
+    needed = operations(plain)
     return {
         "operations": needed,
         "ceilings": best,
@@ -160,6 +165,14 @@ def measure_step(settings: BenchSettings, progress: Progress) -> dict[str, Any]:
         "layers": layer_rows(config, Times({n: times.rounds[n] for n in layers}), best),
         "times": times.rounds,
     }
+
+
+def references(device: torch.device) -> tuple[str, ...]:
+    """Where the plain step is measured: not on accelerators, and in the learner's process only if
+    what is freed is kept there."""
+    if device.type != "cpu":
+        return ()
+    return (REFERENCE, KEPT) if keep_freed_memory() else (REFERENCE,)
 
 
 def reference_work(config: VASEConfig, seed: int) -> Work:
@@ -313,8 +326,7 @@ def _replicas(settings: BenchSettings) -> tuple[int, ...]:
 
 def _measurements(section: str, settings: BenchSettings) -> int:
     """How many a section makes, for the one who waits."""
-    # The reference computes on the processor only.
-    steps = len(PRECISIONS) + 2 * (resolve_device(settings.device).type == "cpu")
+    steps = len(PRECISIONS) + len(references(resolve_device(settings.device)))
     each = {
         "step": steps + (4 + 2 * len(settings.config.filters)) * len(DTYPES),
         "encode": 2 * len(PRECISIONS) * len(FRAMES),

@@ -84,42 +84,59 @@ def _settle() -> None:
 
 @contextmanager
 def elsewhere(make: Callable[[], Work]) -> Iterator[Work]:
-    """Work in a process of its own, so that nothing of this process's settings is in it.
+    """Work in a process of its own with as many threads, so that nothing else of this process's
+    settings is in it.
 
     Args:
         make: builds the work, over there; a function of a module, or a `partial` of one.
 
     Raises:
-        RuntimeError: (the work does) the process has ended; it has said why.
+        ChildProcessError: (the work, too) the process has ended; what it raised it has printed.
     """
-    ours, theirs = get_context("spawn").Pipe()
-    process = get_context("spawn").Process(target=_serve, args=(make, theirs), daemon=True)
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    threads = torch.get_num_threads()
+    process = context.Process(target=_serve, args=(make, threads, theirs), daemon=True)
     process.start()
     theirs.close()
 
-    def call() -> None:
+    def wait() -> None:
         try:
-            ours.send(True)
             ours.recv()
         except (EOFError, OSError) as error:
             process.join()
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"what is measured in a process of its own ended with exit code {process.exitcode}"
             ) from error
 
+    def call() -> None:
+        with suppress(OSError):
+            ours.send(True)
+        wait()
+
     try:
+        wait()
         yield call
     finally:
         ours.close()
         process.join()
 
 
-def _serve(make: Callable[[], Work], calls: Connection) -> None:
+def _serve(make: Callable[[], Work], threads: int, calls: Connection) -> None:
     """Do the work whenever asked, until no one will ask again."""
-    # Ctrl-C is for the one who asks.
+    # From here on Ctrl-C is for the one who asks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
     work = make()
-    with suppress(EOFError, BrokenPipeError):
-        while calls.recv():
-            work()
-            calls.send(True)
+    while _asked_again(calls):
+        work()
+
+
+def _asked_again(calls: Connection) -> bool:
+    """Say that all is done, and wait for the next call; False once no one listens."""
+    try:
+        calls.send(True)
+        calls.recv()
+    except (EOFError, OSError):
+        return False
+    return True
