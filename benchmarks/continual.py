@@ -219,15 +219,22 @@ def lifelong_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float |
     """A row of the first table."""
     first, *others = worlds
     before, now = success(result, 0, first), success(result, -1, first)
+    watched = list(enumerate(others, 1)) if len(result["visits"]) > 1 else []
     return {
         f"{first} before": before,
         f"{first} at the end": now,
-        "kept": now / max(before, 1e-9) if len(result["visits"]) > 1 else None,
+        "kept": now / max(before, 1e-9) if watched else None,
+        "before its visit": _mean([success(result, i - 1, world) for i, world in watched]),
+        "after its visit": _mean([success(result, i, world) for i, world in watched]),
         **{world: success(result, -1, world) for world in others},
         "transfer": sum(success(result, -1, w) for w in others) / len(others) / max(before, 1e-9),
         f"frames to {WANTED:.0%}": frames_to(result),
         "environments found": result["visits"][-1].get("known") or None,
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def sequence_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float | None]:

@@ -116,6 +116,11 @@ def test_forgetting_and_transfer_of_a_table(benchmark: Any) -> None:
     numbers = benchmark("continual").lifelong_numbers(result, "abc")
     assert numbers["kept"] == pytest.approx(0.7 / 0.9)
     assert numbers["transfer"] == pytest.approx((0.9 + 1.0) / 2 / 0.9)
+    assert numbers["before its visit"] == pytest.approx((0.2 + 0.3) / 2)
+    assert numbers["after its visit"] == pytest.approx((0.8 + 1.0) / 2)
+    result["visits"] = result["visits"][:1]
+    numbers = benchmark("continual").lifelong_numbers(result, "abc")
+    assert numbers["kept"] is numbers["before its visit"] is numbers["after its visit"] is None
 
 
 def test_returns_are_those_of_the_frames_before_a_mark(benchmark: Any) -> None:
