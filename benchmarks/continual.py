@@ -187,6 +187,7 @@ def sequence(agent: Agent, settings: Settings, seed: int, *, freezes: bool = Fal
     return {"curve": curve, "visits": visits}
 
 
+OURS = ("VASE", "VASE, not held")
 CCI_VAE = {"clustering": False, "dreaming": False, "masking": False}
 PROTOCOLS: dict[str, dict[str, Callable[[Settings, int], Result]]] = {
     "lifelong": {
@@ -275,17 +276,18 @@ def table(results: dict[str, list[Result]], protocol: str, worlds: Sequence[str]
 
 
 def differences(results: dict[str, list[Result]], worlds: Sequence[str]) -> str:
-    """VASE's transfer less that of the others, over the seeds that both have."""
+    """Transfer of VASE, held and not, less that of the others, over the seeds that both have."""
     transfers = {
         method: {run["seed"]: lifelong_numbers(run, worlds)["transfer"] for run in runs}
         for method, runs in results.items()
     }
-    mine, lines = transfers.pop("VASE"), []
-    for method, theirs in transfers.items():
-        gaps = [mine[s] - theirs[s] for s in mine.keys() & theirs.keys()]  # type: ignore[operator]
-        lines.append(
-            f"transfer, VASE less {method}: {mean_with_interval(gaps, 3)} ({len(gaps)} seeds)"
-        )
+    lines = []
+    for method in OURS:
+        mine = transfers.pop(method)
+        for other, theirs in transfers.items():
+            gaps = [mine[s] - theirs[s] for s in mine.keys() & theirs.keys()]  # type: ignore[operator]
+            difference = f"{mean_with_interval(gaps, 3)} ({len(gaps)} seeds)"
+            lines.append(f"transfer, {method} less {other}: {difference}")
     return "\n".join(lines) + "\n"
 
 
