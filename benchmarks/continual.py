@@ -225,13 +225,21 @@ def lifelong_numbers(result: Result, worlds: Sequence[str]) -> dict[str, float |
         f"{first} before": before,
         f"{first} at the end": now,
         "kept": now / max(before, 1e-9) if watched else None,
+        "transfer, unwatched": _transfer(result, 0, worlds),
         "before its visit": _mean([success(result, i - 1, world) for i, world in watched]),
         "after its visit": _mean([success(result, i, world) for i, world in watched]),
         **{world: success(result, -1, world) for world in others},
-        "transfer": sum(success(result, -1, w) for w in others) / len(others) / max(before, 1e-9),
+        "transfer": _transfer(result, -1, worlds),
         f"frames to {WANTED:.0%}": frames_to(result),
         "environments found": result["visits"][-1].get("known") or None,
     }
+
+
+def _transfer(result: Result, visit: int, worlds: Sequence[str]) -> float:
+    """Mean success in the other worlds after a visit, by that in the first one after its own."""
+    first, *others = worlds
+    there = sum(success(result, visit, world) for world in others) / len(others)
+    return there / max(success(result, 0, first), 1e-9)
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -313,7 +321,10 @@ def main(arguments: list[str]) -> None:
         "--watch", type=int, default=4_096, help="frames of random actions a world (%(default)s)"
     )
     parser.add_argument(
-        "--practise", type=int, default=8_192, help="frames with reward a world (%(default)s)"
+        "--practise",
+        type=int,
+        default=8_192,
+        help="frames with reward a world; lifelong: in the first only (%(default)s)",
     )
     parser.add_argument(
         "--frames-per-update", type=int, default=4, help="of the learner (%(default)s)"

@@ -116,6 +116,7 @@ def test_forgetting_and_transfer_of_a_table(benchmark: Any) -> None:
     numbers = benchmark("continual").lifelong_numbers(result, "abc")
     assert numbers["kept"] == pytest.approx(0.7 / 0.9)
     assert numbers["transfer"] == pytest.approx((0.9 + 1.0) / 2 / 0.9)
+    assert numbers["transfer, unwatched"] == pytest.approx((0.2 + 0.1) / 2 / 0.9)
     assert numbers["before its visit"] == pytest.approx((0.2 + 0.3) / 2)
     assert numbers["after its visit"] == pytest.approx((0.8 + 1.0) / 2)
     result["visits"] = result["visits"][:1]

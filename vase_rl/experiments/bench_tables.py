@@ -72,8 +72,8 @@ def _step(step: Mapping[str, Any]) -> str:
         "matrix products and convolutions. Ceilings, each dtype's own:\n\n"
         + _table(["measured ceiling, Gop/s", *step["ceilings"]], ceilings)
         + "\n\nThe step's convolutions, forward and backward, each by itself on current frames and "
-        "dreams together; shares are of the higher ceiling. A step cannot come nearer to it than "
-        "all of them do:\n\n" + _layers(step["layers"])
+        "dreams together; shares are of the higher ceiling. What the step has beside them keeps it "
+        "farther from the ceiling, as far as two measurements agree:\n\n" + _layers(step["layers"])
     )
 
 
