@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -41,7 +41,7 @@ def parse_world(world: str) -> tuple[str, float]:
     return family, level
 
 
-class World(gym.Wrapper[Any, Any, Any, Any]):
+class World(gym.ObservationWrapper[Any, Any, Any]):
     """Changes sprites and light at the next episode, which no one is told.
 
     At light L black is shown as L of white, and white stays: sprites stand out less.
@@ -60,17 +60,12 @@ class World(gym.Wrapper[Any, Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         self.light = self.next_light
         chosen = {**(options or {}), "family": self.family}
-        frame, info = self.env.reset(seed=seed, options=chosen)
-        return self._lit(frame), info
+        return super().reset(seed=seed, options=chosen)
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        frame, reward, terminated, truncated, info = self.env.step(action)
-        return self._lit(frame), reward, terminated, truncated, info
-
-    def _lit(self, frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def observation(self, observation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.light == 0:
-            return frame
-        return np.rint(255 * self.light + (1 - self.light) * frame).astype(np.uint8)
+            return observation
+        return np.rint(255 * self.light + (1 - self.light) * observation).astype(np.uint8)
 
 
 def environments(world: str, seed: int, split: str, data_dir: str | None) -> VecEnv:
